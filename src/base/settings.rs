@@ -1,0 +1,236 @@
+//! Every tunable and limit: plain data with memcached's defaults, made by `cli` and read by all.
+
+use std::path::PathBuf;
+
+/// What the operator asked for. Fields that have no effect here are kept to be shown by
+/// `stats settings`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The store's part.
+    pub store: StoreSettings,
+    /// Worker threads (`-t`).
+    pub threads: usize,
+    /// TCP port (`-p`); `None` when TCP is off (`-p 0` or `-s`), `Some(0)` for any free port.
+    pub tcp_port: Option<u16>,
+    /// UDP port (`-U`); `None` is off.
+    pub udp_port: Option<u16>,
+    /// Addresses to listen on as given (`-l`), in order; empty means loopback only.
+    pub listen: Vec<String>,
+    /// UNIX socket path (`-s`).
+    pub unix_socket: Option<PathBuf>,
+    /// Permission bits of the UNIX socket (`-a`, octal).
+    pub unix_mask: u32,
+    /// Connections at most (`-c`).
+    pub connections_max: usize,
+    /// Refuse connections above the limit at once (`-o maxconns_fast`), else leave them waiting.
+    pub connections_refuse: bool,
+    /// Requests a connection may run before others get their turn (`-R`).
+    pub requests_per_event: u32,
+    /// Listen backlog (`-b`).
+    pub backlog: i32,
+    /// `-v` count.
+    pub verbosity: u8,
+    /// User to become (`-u`).
+    pub user: Option<String>,
+    /// Whether `flush_all` works (`-F` turns it off).
+    pub flush_enabled: bool,
+    /// Whether dumps work (`-X` turns them off).
+    pub dump_enabled: bool,
+    /// Whether `watch` works (`-W` turns it off).
+    pub watch_enabled: bool,
+    /// Whether `shutdown` works (`-A`).
+    pub shutdown_enabled: bool,
+    /// Which protocols a connection may speak (`-B`).
+    pub protocol: ProtocolChoice,
+    /// Seconds after which an idle connection is closed (`-o idle_timeout`); 0 never.
+    pub idle_timeout_s: u32,
+    /// Prefix delimiter (`-D`).
+    pub prefix_delimiter: u8,
+    /// Whether prefix statistics are on from the start (`-D` turns them on).
+    pub detail_enabled: bool,
+    /// Fork into the background (`-d`).
+    pub daemonize: bool,
+    /// Pid file (`-P`).
+    pub pid_file: Option<PathBuf>,
+    /// Lock memory (`-k`).
+    pub lock_memory: bool,
+    /// Raise the core file limit (`-r`).
+    pub core_files: bool,
+    /// Password file of text logins (`-Y`).
+    pub auth_file: Option<PathBuf>,
+    /// SASL logins (`-S`).
+    pub sasl: bool,
+    /// Options that are accepted, shown and have no effect here.
+    pub shown: ShownSettings,
+}
+
+/// The store's settings.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Bytes for items, index and bookkeeping together (`-m`).
+    pub memory_limit: u64,
+    /// The largest item in bytes as memcached counts it (`-I`): header, key and value.
+    pub item_size_max: u32,
+    /// Ratio between slab classes (`-f`); `None` for the built-in spacing.
+    pub growth_factor: Option<f64>,
+    /// Bytes that the smallest chunk leaves for key, value and flags (`-n`); `None` for built-in.
+    pub chunk_size_min: Option<u32>,
+    /// Evict when full (`-M` turns it off: sets fail instead).
+    pub evict: bool,
+    /// Give items CAS ids (`-C` turns it off).
+    pub cas: bool,
+    /// Which items to evict (`-o eviction=`).
+    pub policy: EvictionPolicy,
+    /// Seed of the key hash; `None` draws one.
+    pub hash_seed: Option<u64>,
+}
+
+/// Which items go when room is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EvictionPolicy {
+    /// S3-CLOCK: a small queue in front of a frequency clock, with ghosts.
+    S3Clock,
+    /// CLOCK with one reference bit, the usual approximation of least recently used.
+    Lru,
+    /// CLOCK with a frequency count.
+    Lfu,
+}
+
+/// Protocols a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolChoice {
+    /// The first byte of a connection decides.
+    Auto,
+    /// Text and meta only.
+    Ascii,
+    /// Binary only.
+    Binary,
+}
+
+/// memcached options without a counterpart here, as `stats settings` shows them.
+#[derive(Clone, Debug)]
+pub struct ShownSettings {
+    /// `-o hashpower`.
+    pub hashpower_init: u32,
+    /// `-o slab_reassign`.
+    pub slab_reassign: bool,
+    /// `-o slab_automove`.
+    pub slab_automove: u32,
+    /// `-o slab_automove_ratio`.
+    pub slab_automove_ratio: f64,
+    /// `-o slab_automove_window`.
+    pub slab_automove_window: u32,
+    /// `-o slab_chunk_max`, bytes.
+    pub slab_chunk_max: u32,
+    /// `-o lru_crawler`.
+    pub lru_crawler: bool,
+    /// `-o lru_crawler_sleep`, microseconds.
+    pub lru_crawler_sleep: u32,
+    /// `-o lru_crawler_tocrawl`.
+    pub lru_crawler_tocrawl: u32,
+    /// `-o tail_repair_time`, seconds.
+    pub tail_repair_time: u32,
+    /// `-o hash_algorithm`.
+    pub hash_algorithm: String,
+    /// `-o lru_maintainer`.
+    pub lru_maintainer: bool,
+    /// `-o hot_lru_pct`.
+    pub hot_lru_pct: u32,
+    /// `-o warm_lru_pct`.
+    pub warm_lru_pct: u32,
+    /// `-o hot_max_factor`.
+    pub hot_max_factor: f64,
+    /// `-o warm_max_factor`.
+    pub warm_max_factor: f64,
+    /// Whether `-o temporary_ttl` was given.
+    pub temp_lru: bool,
+    /// `-o temporary_ttl`, seconds.
+    pub temporary_ttl: u32,
+    /// `-o watcher_logbuf_size`, bytes.
+    pub watcher_logbuf_size: u32,
+    /// `-o worker_logbuf_size`, bytes.
+    pub worker_logbuf_size: u32,
+    /// `-o read_buf_mem_limit`, bytes.
+    pub read_buf_mem_limit: u64,
+    /// `-o track_sizes`.
+    pub track_sizes: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            store: StoreSettings::default(),
+            threads: 4,
+            tcp_port: Some(11211),
+            udp_port: None,
+            listen: vec![],
+            unix_socket: None,
+            unix_mask: 0o700,
+            connections_max: 1024,
+            connections_refuse: true,
+            requests_per_event: 20,
+            backlog: 1024,
+            verbosity: 0,
+            user: None,
+            flush_enabled: true,
+            dump_enabled: true,
+            watch_enabled: true,
+            shutdown_enabled: false,
+            protocol: ProtocolChoice::Auto,
+            idle_timeout_s: 0,
+            prefix_delimiter: b':',
+            detail_enabled: false,
+            daemonize: false,
+            pid_file: None,
+            lock_memory: false,
+            core_files: false,
+            auth_file: None,
+            sasl: false,
+            shown: ShownSettings::default(),
+        }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            memory_limit: 64 << 20,
+            item_size_max: 1 << 20,
+            growth_factor: None,
+            chunk_size_min: None,
+            evict: true,
+            cas: true,
+            policy: EvictionPolicy::S3Clock,
+            hash_seed: None,
+        }
+    }
+}
+
+impl Default for ShownSettings {
+    fn default() -> Self {
+        Self {
+            hashpower_init: 0,
+            slab_reassign: true,
+            slab_automove: 1,
+            slab_automove_ratio: 0.8,
+            slab_automove_window: 10,
+            slab_chunk_max: 512 << 10,
+            lru_crawler: true,
+            lru_crawler_sleep: 100,
+            lru_crawler_tocrawl: 0,
+            tail_repair_time: 0,
+            hash_algorithm: "murmur3".into(),
+            lru_maintainer: true,
+            hot_lru_pct: 20,
+            warm_lru_pct: 40,
+            hot_max_factor: 0.2,
+            warm_max_factor: 2.0,
+            temp_lru: false,
+            temporary_ttl: 61,
+            watcher_logbuf_size: 256 << 10,
+            worker_logbuf_size: 64 << 10,
+            read_buf_mem_limit: 0,
+            track_sizes: false,
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! memcached's command line: the only place that knows a flag's name.
+//!
+//! ```text
+//!   arguments ─clap (flags)─▶ words ─here─▶ Settings + notes, a text to print, or a Failure
+//! ```
+//!
+//! Clap splits the arguments as `getopt` does. What the words mean, and what is wrong with them,
+//! is said here, in one sentence that names the flag and the value.
+
+mod extended;
+mod flags;
+
+use crate::base::settings::{ProtocolChoice, Settings};
+use crate::server::{EXIT_USAGE, Failure, ListenSpec};
+use clap::ArgMatches;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::ffi::OsString;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::thread;
+
+/// The line that `-V` prints and `-h` begins with.
+pub const VERSION_LINE: &str = concat!(
+    "nuthatch ",
+    env!("CARGO_PKG_VERSION"),
+    " (memcached 1.6.45 compatible)"
+);
+
+const LICENSE: &str = "\
+Nuthatch is free software. You may use it under the terms of either the MIT license
+(https://opensource.org/license/mit) or the Apache License, version 2.0
+(https://www.apache.org/licenses/LICENSE-2.0), at your choice.
+It comes without any warranty; see the license you choose.";
+
+/// Exit code for a bad value of one option, and for an option that does not exist.
+const EXIT_BAD_VALUE: u8 = 1;
+
+/// Threads by default, however many CPUs there are: more take effect when asked for.
+const THREADS_DEFAULT_MAX: usize = 4;
+
+/// Threads at most. Each has a read buffer of a quarter MiB and a share of every counter.
+const THREADS_MAX: u64 = 1024;
+
+/// Above this many threads memcached warns, and so do we: they will outnumber the CPUs.
+const THREADS_SENSIBLE: usize = 64;
+
+const MIB: u64 = 1 << 20;
+
+/// The largest `-m`: more than any machine's address space holds.
+const MEMORY_MAX: u64 = 1 << 46;
+
+/// The range of `-I`.
+const ITEM_SIZE: RangeInclusive<u64> = 1024..=1 << 30;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Action {
+    /// Print this and exit successfully.
+    Print(String),
+    /// Serve.
+    Run {
+        /// With these settings.
+        settings: Box<Settings>,
+        /// Remarks to log first: options without effect, limits adjusted.
+        notes: Vec<String>,
+    },
+}
+
+/// Understands the command line; `arguments` begins with the program's name.
+///
+/// # Errors
+/// A sentence for the operator and memcached's exit code for the mistake.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, Failure> {
+    let mut command = flags::command();
+    let matches = command
+        .try_get_matches_from_mut(arguments)
+        .map_err(|error| usage_failure(&error))?;
+    if matches.get_flag("help") {
+        return Ok(Action::Print(
+            command.render_help().to_string().trim_end().into(),
+        ));
+    }
+    if matches.get_flag("version") {
+        return Ok(Action::Print(VERSION_LINE.into()));
+    }
+    if matches.get_flag("license") {
+        return Ok(Action::Print(format!("{VERSION_LINE}\n\n{LICENSE}")));
+    }
+    refuse_unsupported(&matches)?;
+    let mut reader = Reader {
+        matches: &matches,
+        settings: Settings::default(),
+        notes: vec![],
+    };
+    reader.network()?;
+    reader.process()?;
+    reader.store()?;
+    reader.extended()?;
+    Ok(Action::Run {
+        settings: Box::new(reader.settings),
+        notes: reader.notes,
+    })
+}
+
+/// A mistake in the value of one option.
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(EXIT_BAD_VALUE, message.into())
+}
+
+/// A value outside its bounds, or options that contradict each other.
+fn conflict(message: impl Into<String>) -> Failure {
+    Failure::new(EXIT_USAGE, message.into())
+}
+
+/// Clap's finding in our words.
+fn usage_failure(error: &clap::Error) -> Failure {
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) => name.split(' ').next().unwrap_or_default(),
+        _ => "",
+    };
+    bad(match error.kind() {
+        ErrorKind::UnknownArgument => format!("{argument}: unknown option; -h lists them all"),
+        ErrorKind::InvalidValue => format!("{argument}: needs a value"),
+        ErrorKind::TooManyValues => format!("{argument}: takes no value"),
+        _ => error.to_string().trim_end().to_string(),
+    })
+}
+
+/// Flags of features that memcached has and this does not, yet.
+fn refuse_unsupported(matches: &ArgMatches) -> Result<(), Failure> {
+    for (id, short, what) in flags::UNSUPPORTED {
+        if matches.contains_id(id)
+            && matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
+        {
+            return Err(conflict(format!("-{short}: {what} is not supported yet")));
+        }
+    }
+    Ok(())
+}
+
+/// Fills in the settings, flag by flag.
+struct Reader<'a> {
+    matches: &'a ArgMatches,
+    settings: Settings,
+    notes: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The last value given, as with `getopt`.
+    fn value(&self, id: &str) -> Option<&str> {
+        self.matches
+            .get_many::<String>(id)?
+            .next_back()
+            .map(String::as_str)
+    }
+
+    fn path(&self, id: &str) -> Option<PathBuf> {
+        self.value(id).map(PathBuf::from)
+    }
+
+    fn is_set(&self, id: &str) -> bool {
+        self.matches.get_flag(id)
+    }
+
+    /// A number within `range`, or why not.
+    fn number(
+        &self,
+        id: &str,
+        flag: &str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, Failure> {
+        self.value(id)
+            .map(|text| parse_number(flag, text, &range))
+            .transpose()
+    }
+
+    fn network(&mut self) -> Result<(), Failure> {
+        self.settings.unix_socket = self.path("unix-socket");
+        self.settings.tcp_port = match self.value("port") {
+            _ if self.settings.unix_socket.is_some() => None,
+            Some(text) => parse_port("-p", text)?,
+            None => self.settings.tcp_port,
+        };
+        if let Some(text) = self.value("udp-port")
+            && parse_port("-U", text)?.is_some()
+        {
+            return Err(conflict(format!(
+                "-U {text}: UDP is not supported yet; -U 0 is off"
+            )));
+        }
+        if let Some(text) = self.value("unix-mask") {
+            let mask = u32::from_str_radix(text, 8)
+                .ok()
+                .filter(|mask| *mask <= 0o7777);
+            self.settings.unix_mask =
+                mask.ok_or_else(|| bad(format!("-a {text}: not an octal mode such as 700")))?;
+        }
+        for value in self
+            .matches
+            .get_many::<String>("listen")
+            .into_iter()
+            .flatten()
+        {
+            ListenSpec::parse_list(value).map_err(|why| conflict(format!("-l {why}")))?;
+            self.settings.listen.push(value.clone());
+        }
+        if self.settings.unix_socket.is_some() && !self.settings.listen.is_empty() {
+            self.notes.push("-l has no effect beside -s".into());
+        }
+        if let Some(backlog) = self.number("listen-backlog", "-b", 0..=i32::MAX as u64)? {
+            self.settings.backlog = backlog as i32;
+        }
+        if let Some(name) = self.value("protocol") {
+            self.settings.protocol = parse_protocol(name)?;
+        }
+        Ok(())
+    }
+
+    fn process(&mut self) -> Result<(), Failure> {
+        let wanted = self.number("threads", "-t", 1..=THREADS_MAX)?;
+        self.settings.threads = wanted.map_or_else(default_threads, |count| count as usize);
+        if self.settings.threads > THREADS_SENSIBLE {
+            self.notes.push(format!(
+                "-t {}: more threads than CPUs only wait",
+                wanted.unwrap_or(0)
+            ));
+        }
+        if let Some(limit) = self.number("conn-limit", "-c", 1..=i32::MAX as u64)? {
+            self.settings.connections_max = limit as usize;
+        }
+        if let Some(limit) = self.number("max-reqs-per-event", "-R", 1..=u64::from(u32::MAX))? {
+            self.settings.requests_per_event = limit as u32;
+        }
+        if let Some(delimiter) = self.value("stats-delimiter") {
+            let first = delimiter.bytes().next();
+            self.settings.prefix_delimiter = first.ok_or_else(|| bad("-D: needs a character"))?;
+            self.settings.detail_enabled = true;
+        }
+        self.settings.verbosity = self.matches.get_count("verbose");
+        self.settings.user = self.value("user").map(str::to_string);
+        self.settings.pid_file = self.path("pidfile");
+        self.settings.daemonize = self.is_set("daemon");
+        self.settings.core_files = self.is_set("enable-coredumps");
+        self.settings.lock_memory = self.is_set("lock-memory");
+        self.settings.shutdown_enabled = self.is_set("enable-shutdown");
+        self.settings.flush_enabled = !self.is_set("disable-flush-all");
+        self.settings.dump_enabled = !self.is_set("disable-dumping");
+        self.settings.watch_enabled = !self.is_set("disable-watch");
+        Ok(())
+    }
+
+    fn store(&mut self) -> Result<(), Failure> {
+        self.settings.store.evict = !self.is_set("disable-evictions");
+        self.settings.store.cas = !self.is_set("disable-cas");
+        if self.is_set("enable-largepages") {
+            self.notes.push("-L: accepted, without effect here".into());
+        }
+        if let Some(text) = self.value("slab-growth-factor") {
+            let factor = text.parse().ok().filter(|factor: &f64| *factor > 1.0);
+            let factor = factor.filter(|factor| factor.is_finite());
+            self.settings.store.growth_factor =
+                Some(factor.ok_or_else(|| bad(format!("-f {text}: must be greater than 1")))?);
+        }
+        let chunk = self.number("slab-min-size", "-n", 1..=MIB)?;
+        self.settings.store.chunk_size_min = chunk.map(|size| size as u32);
+        if let Some(text) = self.value("memory-limit") {
+            let size = parse_size(text, MIB).filter(|size| (MIB..=MEMORY_MAX).contains(size));
+            self.settings.store.memory_limit = size.ok_or_else(|| {
+                bad(format!(
+                    "-m {text}: need a size in MiB, or with k, m or g, of 1 MiB or more"
+                ))
+            })?;
+        }
+        self.item_size()
+    }
+
+    fn item_size(&mut self) -> Result<(), Failure> {
+        let half = self.settings.store.memory_limit / 2;
+        let Some(text) = self.value("max-item-size") else {
+            if u64::from(self.settings.store.item_size_max) > half {
+                self.settings.store.item_size_max = half as u32;
+                self.notes
+                    .push(format!("-I: items of at most {half} bytes, half of -m"));
+            }
+            return Ok(());
+        };
+        let size = parse_size(text, 1)
+            .ok_or_else(|| bad(format!("-I {text}: not a size such as 1048576, 512k or 2m")))?;
+        if size < *ITEM_SIZE.start() {
+            return Err(conflict(format!(
+                "-I {text}: items of at least 1024 bytes must fit"
+            )));
+        }
+        if size > *ITEM_SIZE.end() {
+            return Err(conflict(format!("-I {text}: items are at most 1 GiB")));
+        }
+        if size > half {
+            return Err(conflict(format!(
+                "-I {text}: more than half of the memory limit (-m)"
+            )));
+        }
+        self.settings.store.item_size_max = size as u32;
+        Ok(())
+    }
+
+    fn extended(&mut self) -> Result<(), Failure> {
+        let mut without_effect = vec![];
+        for list in self
+            .matches
+            .get_many::<String>("extended")
+            .into_iter()
+            .flatten()
+        {
+            extended::apply(&mut self.settings, list, &mut without_effect)?;
+        }
+        let shown = &self.settings.shown;
+        if shown.hot_lru_pct + shown.warm_lru_pct > 80 {
+            return Err(conflict(
+                "-o hot_lru_pct, warm_lru_pct: together at most 80",
+            ));
+        }
+        if !without_effect.is_empty() {
+            let names = without_effect.join(", ");
+            self.notes
+                .push(format!("-o {names}: accepted, without effect here"));
+        }
+        Ok(())
+    }
+}
+
+/// The CPUs that this process may use, within reason.
+fn default_threads() -> usize {
+    let cpus = thread::available_parallelism().map_or(THREADS_DEFAULT_MAX, usize::from);
+    cpus.min(THREADS_DEFAULT_MAX)
+}
+
+fn parse_number(flag: &str, text: &str, range: &RangeInclusive<u64>) -> Result<u64, Failure> {
+    let Ok(number) = text.parse::<u64>() else {
+        return Err(bad(format!("{flag} {text}: not a number")));
+    };
+    if number < *range.start() {
+        return Err(bad(format!(
+            "{flag} {text}: must be at least {}",
+            range.start()
+        )));
+    }
+    if number > *range.end() {
+        return Err(bad(format!(
+            "{flag} {text}: must be at most {}",
+            range.end()
+        )));
+    }
+    Ok(number)
+}
+
+/// A port; 0 is none, -1 any free one.
+fn parse_port(flag: &str, text: &str) -> Result<Option<u16>, Failure> {
+    match text.parse::<i64>() {
+        Ok(0) => Ok(None),
+        Ok(-1) => Ok(Some(0)),
+        Ok(port) => match u16::try_from(port) {
+            Ok(port) => Ok(Some(port)),
+            Err(_) => Err(conflict(format!("{flag} {text}: ports go from 1 to 65535"))),
+        },
+        Err(_) => Err(bad(format!("{flag} {text}: not a port number"))),
+    }
+}
+
+/// Digits and an optional k, m or g; without one the number counts `unit` bytes.
+fn parse_size(text: &str, unit: u64) -> Option<u64> {
+    let (digits, unit) = match text.as_bytes().last()?.to_ascii_lowercase() {
+        b'k' => (&text[..text.len() - 1], 1 << 10),
+        b'm' => (&text[..text.len() - 1], 1 << 20),
+        b'g' => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, unit),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn parse_protocol(name: &str) -> Result<ProtocolChoice, Failure> {
+    match name {
+        "auto" => Ok(ProtocolChoice::Auto),
+        "ascii" => Ok(ProtocolChoice::Ascii),
+        "binary" => Ok(ProtocolChoice::Binary),
+        _ => Err(conflict(format!(
+            "-B {name}: the protocol is ascii, binary or auto"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

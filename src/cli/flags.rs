@@ -1,0 +1,255 @@
+//! The flags themselves: letters, long names, one line of help each.
+
+use super::VERSION_LINE;
+use clap::{Arg, ArgAction, Command};
+
+/// Flags of features that are not there yet: id, letter and what is missing. They parse, so that
+/// the answer can be plain, and are hidden: tools read `-h` to learn what a server can do.
+pub(super) const UNSUPPORTED: [(&str, char, &str); 5] = [
+    ("enable-sasl", 'S', "SASL login"),
+    ("enable-ssl", 'Z', "TLS"),
+    ("memory-file", 'e', "keeping the cache in a file"),
+    ("auth-file", 'Y', "login by a password file"),
+    ("napi-ids", 'N', "choosing threads by NAPI id"),
+];
+
+const NETWORK: &str = "Network";
+const MEMORY: &str = "Memory";
+const LIMITS: &str = "Threads and limits";
+const PROCESS: &str = "Process";
+const COMMANDS: &str = "Commands and statistics";
+const OTHER: &str = "Information";
+
+const EXTENDED_HELP: &str = "\
+Suboptions of -o, in comma lists, repeatable:
+  [no_]maxconns_fast    refuse clients above -c at once, else let them wait [on]
+  idle_timeout=<s>      close TCP clients that are idle for so long [0: never]
+  eviction=<policy>     s3, lru or lfu: which items go when room is needed [s3]
+  modern, no_modern     memcached's sets of defaults
+memcached's suboptions about slabs, LRU lists, hash tables and log buffers are accepted,
+shown by `stats settings`, and without effect.";
+
+/// The whole command line.
+pub(super) fn command() -> Command {
+    let mut command = Command::new("nuthatch")
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .infer_long_args(true)
+        .no_binary_name(false)
+        .help_template(format!("{VERSION_LINE}\n\n{{all-args}}{{after-help}}"))
+        .after_help(EXTENDED_HELP);
+    for group in [
+        network(),
+        memory(),
+        limits(),
+        process(),
+        commands(),
+        information(),
+    ] {
+        command = command.args(group);
+    }
+    command.args(unsupported())
+}
+
+fn network() -> Vec<Arg> {
+    vec![
+        value(
+            "port",
+            'p',
+            "n",
+            "TCP port; 0 is off, -1 any free one [11211]",
+        ),
+        value(
+            "udp-port",
+            'U',
+            "n",
+            "UDP port; only 0, which is off, works [0]",
+        ),
+        value(
+            "unix-socket",
+            's',
+            "path",
+            "UNIX socket to listen on instead of TCP",
+        ),
+        value(
+            "unix-mask",
+            'a',
+            "mode",
+            "octal permissions of the UNIX socket [700]",
+        ),
+        value(
+            "listen",
+            'l',
+            "addr",
+            "addresses, host[:port], '*' or unix:/path [loopback]",
+        ),
+        value(
+            "listen-backlog",
+            'b',
+            "n",
+            "clients that may wait to be accepted [1024]",
+        ),
+        value(
+            "protocol",
+            'B',
+            "name",
+            "ascii, binary, or auto by the first byte [auto]",
+        ),
+    ]
+    .into_iter()
+    .map(|arg| arg.help_heading(NETWORK))
+    .collect()
+}
+
+fn memory() -> Vec<Arg> {
+    vec![
+        value(
+            "memory-limit",
+            'm',
+            "size",
+            "memory in MiB, or with k, m or g [64]",
+        ),
+        value(
+            "max-item-size",
+            'I',
+            "size",
+            "largest item in bytes, or with k, m or g [1m]",
+        ),
+        switch(
+            "disable-evictions",
+            'M',
+            "answer an error when full instead of evicting",
+        ),
+        switch("lock-memory", 'k', "keep all memory out of swap"),
+        switch("enable-largepages", 'L', "accepted, without effect"),
+        value(
+            "slab-growth-factor",
+            'f',
+            "ratio",
+            "ratio between slab classes [built-in steps]",
+        ),
+        value(
+            "slab-min-size",
+            'n',
+            "bytes",
+            "least room for key, value and flags [built-in]",
+        ),
+    ]
+    .into_iter()
+    .map(|arg| arg.help_heading(MEMORY))
+    .collect()
+}
+
+fn limits() -> Vec<Arg> {
+    vec![
+        value(
+            "threads",
+            't',
+            "n",
+            "worker threads [one per CPU, at most 4]",
+        ),
+        value("conn-limit", 'c', "n", "client connections at most [1024]"),
+        value(
+            "max-reqs-per-event",
+            'R',
+            "n",
+            "requests before others get their turn [20]",
+        ),
+        value("extended", 'o', "list", "suboptions, see below"),
+    ]
+    .into_iter()
+    .map(|arg| arg.help_heading(LIMITS))
+    .collect()
+}
+
+fn process() -> Vec<Arg> {
+    vec![
+        switch("daemon", 'd', "run in the background"),
+        value("pidfile", 'P', "path", "where to write the process id"),
+        value(
+            "user",
+            'u',
+            "name",
+            "user to become when started as root [nobody]",
+        ),
+        switch("enable-coredumps", 'r', "allow core files"),
+        Arg::new("verbose")
+            .short('v')
+            .long("verbose")
+            .action(ArgAction::Count)
+            .help("log more; up to -vvv"),
+    ]
+    .into_iter()
+    .map(|arg| arg.help_heading(PROCESS))
+    .collect()
+}
+
+fn commands() -> Vec<Arg> {
+    let delimiter = value(
+        "stats-delimiter",
+        'D',
+        "char",
+        "prefix delimiter; turns detail on [:]",
+    );
+    vec![
+        switch(
+            "enable-shutdown",
+            'A',
+            "let clients stop the server (shutdown)",
+        ),
+        switch("disable-cas", 'C', "items without CAS ids"),
+        switch("disable-flush-all", 'F', "refuse flush_all"),
+        switch(
+            "disable-dumping",
+            'X',
+            "refuse stats cachedump and lru_crawler metadump",
+        ),
+        switch("disable-watch", 'W', "refuse watch"),
+        delimiter,
+    ]
+    .into_iter()
+    .map(|arg| arg.help_heading(COMMANDS))
+    .collect()
+}
+
+fn information() -> Vec<Arg> {
+    vec![
+        switch("help", 'h', "print this"),
+        switch("license", 'i', "print the license"),
+        switch("version", 'V', "print the version"),
+    ]
+    .into_iter()
+    .map(|arg| arg.help_heading(OTHER))
+    .collect()
+}
+
+fn unsupported() -> Vec<Arg> {
+    UNSUPPORTED
+        .into_iter()
+        .map(|(id, short, _)| match short {
+            'S' | 'Z' => switch(id, short, "").hide(true),
+            _ => value(id, short, "value", "").hide(true),
+        })
+        .collect()
+}
+
+/// A flag without a value; like `getopt`, it may be repeated.
+fn switch(id: &'static str, short: char, help: &'static str) -> Arg {
+    Arg::new(id)
+        .short(short)
+        .long(id)
+        .action(ArgAction::SetTrue)
+        .overrides_with(id)
+        .help(help)
+}
+
+/// A flag with a value. Whatever follows it is the value, even if it looks like a flag (`-p -1`).
+fn value(id: &'static str, short: char, name: &'static str, help: &'static str) -> Arg {
+    Arg::new(id)
+        .short(short)
+        .long(id)
+        .value_name(name)
+        .action(ArgAction::Append)
+        .allow_hyphen_values(true)
+        .help(help)
+}

@@ -1,0 +1,275 @@
+//! Argument lists and what becomes of them.
+
+use super::{Action, VERSION_LINE, parse};
+use crate::base::settings::{EvictionPolicy, ProtocolChoice, Settings};
+use crate::server::Failure;
+use std::ffi::OsString;
+
+fn parse_line(line: &str) -> Result<Action, Failure> {
+    let words = line
+        .split(' ')
+        .filter(|word| !word.is_empty())
+        .map(OsString::from);
+    parse([OsString::from("nuthatch")].into_iter().chain(words))
+}
+
+fn settings(line: &str) -> Settings {
+    match parse_line(line) {
+        Ok(Action::Run { settings, .. }) => *settings,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn failure(line: &str) -> Failure {
+    match parse_line(line) {
+        Err(failure) => failure,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn printed(line: &str) -> String {
+    match parse_line(line) {
+        Ok(Action::Print(text)) => text,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn without_flags_the_defaults_are_memcacheds() {
+    let settings = settings("");
+    assert_eq!(settings.tcp_port, Some(11211));
+    assert_eq!(settings.store.memory_limit, 64 << 20);
+    assert_eq!(settings.store.item_size_max, 1 << 20);
+    assert_eq!(
+        (settings.connections_max, settings.connections_refuse),
+        (1024, true)
+    );
+    assert!((1..=4).contains(&settings.threads));
+    assert!(settings.listen.is_empty());
+}
+
+#[test]
+fn values_come_attached_apart_or_after_an_equals_sign() {
+    for line in [
+        "-m64m -t2",
+        "-m 64 -t 2",
+        "--memory-limit=64 --threads=2",
+        "--memory-limit 64 -t2",
+    ] {
+        let settings = settings(line);
+        assert_eq!(
+            (settings.store.memory_limit, settings.threads),
+            (64 << 20, 2),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn flags_can_be_clustered_repeated_and_abbreviated() {
+    let given = settings("-dvvu root -d -p 1 -p 2 --memory-l 128 -l a -l b,c;d");
+    assert!(given.daemonize);
+    assert_eq!(given.verbosity, 2);
+    assert_eq!(given.user.as_deref(), Some("root"));
+    assert_eq!(given.tcp_port, Some(2));
+    assert_eq!(given.store.memory_limit, 128 << 20);
+    assert_eq!(given.listen, ["a", "b,c;d"]);
+}
+
+#[test]
+fn every_simple_flag_sets_what_it_names() {
+    let given =
+        settings("-A -C -F -X -W -M -k -r -L -R 7 -b 5 -c 9 -D | -B ascii -a 755 -P /p -n 64");
+    assert!(given.shutdown_enabled && given.lock_memory && given.core_files);
+    assert!(!given.flush_enabled && !given.dump_enabled && !given.watch_enabled);
+    assert!(!given.store.evict && !given.store.cas);
+    assert_eq!(
+        (
+            given.requests_per_event,
+            given.backlog,
+            given.connections_max
+        ),
+        (7, 5, 9)
+    );
+    assert_eq!((given.prefix_delimiter, given.detail_enabled), (b'|', true));
+    assert_eq!(
+        (given.protocol, given.unix_mask),
+        (ProtocolChoice::Ascii, 0o755)
+    );
+    assert_eq!(given.store.chunk_size_min, Some(64));
+    assert_eq!(settings("-f 1.08").store.growth_factor, Some(1.08));
+}
+
+#[test]
+fn ports_can_be_off_or_any() {
+    assert_eq!(settings("-p 0 -s /tmp/s").tcp_port, None);
+    assert_eq!(settings("-p -1 -U 0").tcp_port, Some(0));
+    assert_eq!(settings("-s /tmp/s").tcp_port, None);
+    assert_eq!(settings("-p 65535").tcp_port, Some(65535));
+}
+
+#[test]
+fn sizes_take_suffixes_in_either_case() {
+    assert_eq!(settings("-m 1g").store.memory_limit, 1 << 30);
+    assert_eq!(settings("-m 512M").store.memory_limit, 512 << 20);
+    assert_eq!(settings("-I 1024").store.item_size_max, 1024);
+    assert_eq!(settings("-I 2M").store.item_size_max, 2 << 20);
+    assert_eq!(settings("-I 512k").store.item_size_max, 512 << 10);
+    assert_eq!(settings("-m 2g -I 1G").store.item_size_max, 1 << 30);
+    assert_eq!(settings("-m 1").store.item_size_max, 512 << 10);
+}
+
+#[test]
+fn suboptions_come_in_lists_and_repeat() {
+    let line =
+        "-o no_maxconns_fast,idle_timeout=5,slab_automove -o eviction=lfu,relaxed_privileges";
+    let given = settings(line);
+    assert!(!given.connections_refuse);
+    assert_eq!((given.idle_timeout_s, given.shown.slab_automove), (5, 1));
+    assert_eq!(given.store.policy, EvictionPolicy::Lfu);
+    assert_eq!(
+        settings("-o eviction=s3").store.policy,
+        EvictionPolicy::S3Clock
+    );
+}
+
+#[test]
+fn memcacheds_own_suboptions_are_all_accepted_and_noted() {
+    let line = "-o modern,hashpower=16,no_hashexpand,slab_reassign,slab_automove=2,\
+        slab_automove_ratio=0.7,slab_automove_window=30,slab_automove_freeratio=0.02,\
+        tail_repair_time=30,hash_algorithm=xxh3,lru_crawler,lru_crawler_sleep=10,\
+        lru_crawler_tocrawl=5,lru_maintainer,hot_lru_pct=30,warm_lru_pct=30,hot_max_factor=0.3,\
+        warm_max_factor=3,temporary_ttl=10,watcher_logbuf_size=8,worker_logbuf_size=8,\
+        slab_sizes=100-200,slab_chunk_max=256,no_chunked_items,track_sizes,inline_ascii_resp,\
+        no_inline_ascii_resp,resp_obj_mem_limit=1,read_buf_mem_limit=1,sock_cookie_id,\
+        no_drop_privileges,no_lru_crawler,no_lru_maintainer,no_slab_reassign,no_slab_automove";
+    let Ok(Action::Run { settings, notes }) = parse_line(&line.replace("        ", "")) else {
+        panic!("refused");
+    };
+    assert_eq!(settings.shown.hash_algorithm, "xxh3");
+    assert_eq!(settings.shown.watcher_logbuf_size, 8 << 10);
+    assert_eq!(settings.shown.read_buf_mem_limit, 1 << 20);
+    assert!(settings.shown.temp_lru && !settings.shown.lru_crawler);
+    assert!(
+        notes.iter().any(|note| note.contains("tail_repair_time")),
+        "{notes:?}"
+    );
+    assert!(
+        !notes.iter().any(|note| note.contains("modern")),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn no_modern_brings_the_old_defaults_back() {
+    let settings = settings("-o no_modern");
+    assert!(!settings.connections_refuse && !settings.shown.lru_maintainer);
+    assert_eq!(settings.shown.hash_algorithm, "jenkins");
+}
+
+#[test]
+fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
+    let table = [
+        ("-t 0", 1, "-t 0: must be at least 1"),
+        ("-t x", 1, "-t x: not a number"),
+        ("-c 0", 1, "-c 0: must be at least 1"),
+        ("-R 0", 1, "-R 0: must be at least 1"),
+        ("-m -5", 1, "-m -5: need a size"),
+        ("-m 0", 1, "-m 0: need a size"),
+        ("-m", 1, "--memory-limit: needs a value"),
+        ("-p abc", 1, "-p abc: not a port number"),
+        ("-p 65536", 64, "-p 65536: ports go from 1 to 65535"),
+        ("-p -2", 64, "-p -2: ports go from 1 to 65535"),
+        ("-U 11211", 64, "-U 11211: UDP is not supported yet"),
+        ("-a 9", 1, "-a 9: not an octal mode"),
+        ("-f 1", 1, "-f 1: must be greater than 1"),
+        ("-f nan", 1, "-f nan: must be greater than 1"),
+        ("-n 0", 1, "-n 0: must be at least 1"),
+        ("-B udp", 64, "-B udp: the protocol is"),
+        ("-l a:b", 64, "-l \"a:b\" is not an address"),
+        ("-I 1000", 64, "-I 1000: items of at least 1024 bytes"),
+        ("-I 0", 64, "-I 0: items of at least 1024 bytes"),
+        ("-I 1025m -m 4g", 64, "-I 1025m: items are at most 1 GiB"),
+        ("-I 33m", 64, "-I 33m: more than half of the memory limit"),
+        ("-I 1x", 1, "-I 1x: not a size"),
+        ("-o foo", 1, "Illegal suboption \"foo\""),
+        ("-o idle_timeout", 1, "-o idle_timeout: needs a value"),
+        ("-o idle_timeout=x", 1, "-o idle_timeout x: not a number"),
+        ("-o hashpower=11", 1, "-o hashpower 11: must be at least 12"),
+        (
+            "-o slab_automove_ratio=2",
+            1,
+            "-o slab_automove_ratio=2: must be greater than 0",
+        ),
+        (
+            "-o eviction=mru",
+            1,
+            "-o eviction=mru: must be one of s3, lru, lfu",
+        ),
+        (
+            "-o hot_lru_pct=50",
+            64,
+            "-o hot_lru_pct, warm_lru_pct: together at most 80",
+        ),
+        ("--no-such-flag", 1, "--no-such-flag: unknown option"),
+        ("-Q", 1, "-Q: unknown option"),
+        ("stray", 1, "stray: unknown option"),
+    ];
+    for (line, code, message) in table {
+        let failure = failure(line);
+        assert!(failure.message.contains(message), "{line}: {failure}");
+        assert_eq!(failure.code, code, "{line}");
+    }
+}
+
+#[test]
+fn features_that_are_missing_are_refused_by_name() {
+    for line in [
+        "-S",
+        "-Z",
+        "-e /f",
+        "-Y /f",
+        "-N 1",
+        "-o ssl_key=k",
+        "-o ext_path=p",
+        "-o proxy_config=c",
+    ] {
+        let failure = failure(line);
+        assert!(
+            failure.message.contains("not supported yet"),
+            "{line}: {failure}"
+        );
+        let flag = line.split(['=']).next().unwrap();
+        let flag = if flag.starts_with("-o") {
+            flag
+        } else {
+            &flag[..2]
+        };
+        assert!(failure.message.starts_with(flag), "{line}: {failure}");
+        assert_eq!(failure.code, 64, "{line}");
+    }
+}
+
+#[test]
+fn help_promises_only_what_is_there() {
+    let help = printed("-h");
+    assert!(help.starts_with(VERSION_LINE));
+    assert!(help.contains("--unix-socket"));
+    let lower = help.to_lowercase();
+    for word in [
+        "sasl",
+        "enable-ssl",
+        "ext_path",
+        "proxy_config",
+        "no_drop_privileges",
+    ] {
+        assert!(!lower.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn version_and_licence_are_printed() {
+    assert_eq!(printed("-V"), VERSION_LINE);
+    assert_eq!(printed("--version"), VERSION_LINE);
+    assert!(printed("-i").contains("Apache"));
+}

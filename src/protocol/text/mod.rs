@@ -1,0 +1,155 @@
+//! The classic text protocol: lines of space-separated tokens.
+//!
+//! Retrievals (`get`, `gets`, `gat`, `gats`) may have any number of keys and are read key by key,
+//! see [`keys`]. Every other command is one bounded line that [`parse_line`] turns into a
+//! [`Request`], or into a [`Rejected`] that knows the error line, whether the client wants to hear
+//! it, and how many bytes of value follow that must not be taken for commands.
+
+mod admin;
+pub mod keys;
+mod parse;
+pub mod reply;
+mod stats;
+mod tokens;
+
+pub use admin::{AdminRequest, CrawlerRequest, Shutdown};
+pub use parse::parse_line;
+pub use reply::ErrorLine;
+pub use stats::{CachedumpRequest, DetailRequest, StatsRequest};
+pub use tokens::Tokens;
+
+use crate::base::key::Key;
+
+/// Bytes without a newline after which a line is hopeless, unless it asks for keys.
+pub const LINE_MAX: usize = 2048;
+
+/// A command line other than a retrieval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Request<'a> {
+    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`: a value follows.
+    Store(StoreLine<'a>),
+    /// `delete`.
+    Delete {
+        /// What to remove.
+        key: Key<'a>,
+        /// The client wants no answer.
+        noreply: bool,
+    },
+    /// `incr`, `decr`.
+    Arith(ArithLine<'a>),
+    /// `touch`.
+    Touch(TouchLine<'a>),
+    /// `version`.
+    Version,
+    /// `quit`.
+    Quit,
+    /// `stats` and its groups.
+    Stats(StatsRequest),
+    /// `watch`: log lines until the client goes.
+    Watch,
+    /// A line that only a browser sends: the connection is not ours.
+    Http,
+    /// `mg`, `ms`, `md`, `ma`, `mn`, `me`: the meta grammar's business.
+    Meta,
+    /// Commands for operators.
+    Admin {
+        /// Which.
+        request: AdminRequest,
+        /// The client wants no answer.
+        noreply: bool,
+    },
+}
+
+/// The line of a storage command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreLine<'a> {
+    /// Which command.
+    pub verb: StoreVerb,
+    /// Where to store.
+    pub key: Key<'a>,
+    /// The client's 32 bits.
+    pub client_flags: u32,
+    /// When it dies, as sent.
+    pub exptime: i32,
+    /// Length of the value that follows.
+    pub value_len: u32,
+    /// The id to compare with: `cas` only.
+    pub cas: Option<u64>,
+    /// The client wants no answer.
+    pub noreply: bool,
+}
+
+/// The storage commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreVerb {
+    /// Unconditional.
+    Set,
+    /// Only where nothing is.
+    Add,
+    /// Only over something.
+    Replace,
+    /// Behind the old value.
+    Append,
+    /// Before the old value.
+    Prepend,
+    /// Only over a known version.
+    Cas,
+}
+
+/// The line of `incr` or `decr`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArithLine<'a> {
+    /// What to change.
+    pub key: Key<'a>,
+    /// By how much.
+    pub delta: u64,
+    /// `decr`.
+    pub down: bool,
+    /// The client wants no answer.
+    pub noreply: bool,
+}
+
+/// The line of `touch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TouchLine<'a> {
+    /// What to keep.
+    pub key: Key<'a>,
+    /// Until when, as sent.
+    pub exptime: i32,
+    /// The client wants no answer.
+    pub noreply: bool,
+}
+
+/// A line that cannot be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// What to answer.
+    pub error: ErrorLine,
+    /// The client wants no answer, not even this one.
+    pub noreply: bool,
+    /// Length of the value that follows and is to be skipped together with its line end, where
+    /// the line said so readably.
+    pub value_len: Option<u32>,
+}
+
+impl Rejected {
+    /// An error that is always sent and after which nothing is skipped.
+    #[must_use]
+    pub fn aloud(error: ErrorLine) -> Self {
+        Self {
+            error,
+            noreply: false,
+            value_len: None,
+        }
+    }
+
+    /// An error after which nothing is skipped.
+    #[must_use]
+    pub fn unless(noreply: bool, error: ErrorLine) -> Self {
+        Self {
+            error,
+            noreply,
+            value_len: None,
+        }
+    }
+}

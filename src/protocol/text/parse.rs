@@ -1,0 +1,241 @@
+//! One bounded line to one request.
+
+use crate::base::key::Key;
+use crate::protocol::text::admin::parse_admin;
+use crate::protocol::text::keys::trim_cr;
+use crate::protocol::text::reply::ErrorLine;
+use crate::protocol::text::stats::parse_stats;
+use crate::protocol::text::tokens::{Tokens, client_flags, exptime, signed, unsigned, unsigned64};
+use crate::protocol::text::{ArithLine, Rejected, Request, StoreLine, StoreVerb, TouchLine};
+
+/// The shortest line there is, terminator included.
+const LINE_MIN: usize = 4;
+
+/// Leaves room for the line end of the value in a signed 32-bit number.
+const VALUE_LEN_MAX: u32 = i32::MAX as u32 - 2;
+
+/// Parses a line that ends in its newline.
+///
+/// The verbs that matter for speed must stand at the very beginning; those for operators may have
+/// spaces before them.
+///
+/// # Errors
+///
+/// The line is not a request that can be carried out.
+pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
+    if line.len() < LINE_MIN {
+        return Err(Rejected::aloud(ErrorLine::BadFormat));
+    }
+    let line = trim_cr(line.strip_suffix(b"\n").unwrap_or(line));
+    let mut tokens = Tokens::new(line);
+    let verb = tokens.next().unwrap_or_default();
+    if line.starts_with(b" ") {
+        return parse_admin(verb, tokens);
+    }
+    match verb {
+        b"set" => parse_store(StoreVerb::Set, tokens),
+        b"add" => parse_store(StoreVerb::Add, tokens),
+        b"replace" => parse_store(StoreVerb::Replace, tokens),
+        b"append" => parse_store(StoreVerb::Append, tokens),
+        b"prepend" => parse_store(StoreVerb::Prepend, tokens),
+        b"cas" => parse_store(StoreVerb::Cas, tokens),
+        b"delete" => parse_delete(tokens),
+        b"incr" => parse_arith(false, tokens),
+        b"decr" => parse_arith(true, tokens),
+        b"touch" => parse_touch(tokens),
+        // With a key they are not read here.
+        b"get" | b"gets" | b"gat" | b"gats" => Err(Rejected::aloud(ErrorLine::BadFormat)),
+        b"mg" | b"ms" | b"md" | b"ma" | b"mn" | b"me" => Ok(Request::Meta),
+        b"stats" => parse_stats(tokens)
+            .map(Request::Stats)
+            .map_err(Rejected::aloud),
+        b"version" => Ok(Request::Version),
+        b"quit" => Ok(Request::Quit),
+        b"watch" => Ok(Request::Watch),
+        _ => parse_admin(verb, tokens),
+    }
+}
+
+/// `<key> <flags> <exptime> <bytes> [<cas>] [noreply]`.
+///
+/// Once the length is readable every later fault still skips the value, so that a client's data is
+/// never run as commands.
+fn parse_store<'a>(verb: StoreVerb, mut tokens: Tokens<'a>) -> Result<Request<'a>, Rejected> {
+    let bad = Rejected::aloud(ErrorLine::BadFormat);
+    let mut take = || tokens.next().ok_or(bad);
+    let (key, flags, dies, len) = (take()?, take()?, take()?, take()?);
+    let cas = if verb == StoreVerb::Cas {
+        Some(take()?)
+    } else {
+        None
+    };
+    let value_len = unsigned(len)
+        .filter(|len| *len <= VALUE_LEN_MAX)
+        .ok_or(bad)?;
+    let noreply = tokens.end_in_noreply(cas.unwrap_or_default());
+    let bad = Rejected {
+        noreply,
+        value_len: Some(value_len),
+        ..bad
+    };
+    Ok(Request::Store(StoreLine {
+        verb,
+        key: Key::new(key).ok_or(bad)?,
+        client_flags: client_flags(flags).ok_or(bad)?,
+        exptime: exptime(dies).ok_or(bad)?,
+        value_len,
+        cas: cas.map(|token| unsigned64(token).ok_or(bad)).transpose()?,
+        noreply,
+    }))
+}
+
+/// `<key> [ignored] [noreply]`; `delete noreply` deletes that key, silently.
+fn parse_delete(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+    let token = tokens.next().ok_or(Rejected::aloud(ErrorLine::BadFormat))?;
+    let noreply = tokens.end_in_noreply(token);
+    let key = Key::new(token).ok_or(Rejected::unless(noreply, ErrorLine::BadFormat))?;
+    Ok(Request::Delete { key, noreply })
+}
+
+/// `<key> <delta> [noreply]`.
+fn parse_arith(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+    let (key, delta, noreply) = key_and_number(&mut tokens)?;
+    let delta = unsigned64(delta).ok_or(Rejected::unless(noreply, ErrorLine::BadDelta))?;
+    Ok(Request::Arith(ArithLine {
+        key,
+        delta,
+        down,
+        noreply,
+    }))
+}
+
+/// `<key> <exptime> [noreply]`.
+fn parse_touch(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+    let (key, dies, noreply) = key_and_number(&mut tokens)?;
+    let exptime = signed(dies).ok_or(Rejected::unless(noreply, ErrorLine::BadExptime))?;
+    Ok(Request::Touch(TouchLine {
+        key,
+        exptime,
+        noreply,
+    }))
+}
+
+fn key_and_number<'a>(tokens: &mut Tokens<'a>) -> Result<(Key<'a>, &'a [u8], bool), Rejected> {
+    let (Some(key), Some(number)) = (tokens.next(), tokens.next()) else {
+        return Err(Rejected::aloud(ErrorLine::BadFormat));
+    };
+    let noreply = tokens.end_in_noreply(number);
+    let key = Key::new(key).ok_or(Rejected::unless(noreply, ErrorLine::BadFormat))?;
+    Ok((key, number, noreply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(line: &[u8]) -> StoreLine<'_> {
+        match parse_line(line) {
+            Ok(Request::Store(line)) => line,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn rejected(line: &[u8]) -> Rejected {
+        parse_line(line).unwrap_err()
+    }
+
+    #[test]
+    fn a_storage_line_is_read_whole() {
+        let line = store(b"set key 7 -1 5 noreply\r\n");
+        assert_eq!(line.key.as_bytes(), b"key");
+        assert_eq!(
+            (line.client_flags, line.exptime, line.value_len),
+            (7, -1, 5)
+        );
+        assert!(line.noreply && line.cas.is_none());
+        let line = store(b"cas key 0 0 5 42\n");
+        assert_eq!(
+            (line.verb, line.cas, line.noreply),
+            (StoreVerb::Cas, Some(42), false)
+        );
+        assert!(!store(b"set k 0 0 1 bogus\r\n").noreply);
+    }
+
+    #[test]
+    fn too_few_tokens_or_no_length_skip_nothing_and_are_told_despite_noreply() {
+        for line in [
+            &b"set k 0 0\r\n"[..],
+            b"set k 0 0 x noreply\r\n",
+            b"cas k 0 0 5\r\n",
+        ] {
+            assert_eq!(rejected(line), Rejected::aloud(ErrorLine::BadFormat));
+        }
+        for len in ["-1", "2147483646", "4294967296"] {
+            let line = format!("set k 0 0 {len}\r\n");
+            assert_eq!(rejected(line.as_bytes()).value_len, None);
+        }
+        assert_eq!(store(b"set k 0 0 2147483645\r\n").value_len, 2_147_483_645);
+    }
+
+    #[test]
+    fn faults_beside_a_readable_length_skip_the_value_and_obey_noreply() {
+        let long = [b"set ", &[b'k'; 251][..], b" 0 0 5\r\n"].concat();
+        let lines: [&[u8]; 5] = [
+            &long,
+            b"set k 4294967296 0 5\r\n",
+            b"set k -1 0 5\r\n",
+            b"set k 0 2147483648 5\r\n",
+            b"cas k 0 0 5 x\r\n",
+        ];
+        for line in lines {
+            let fault = rejected(line);
+            assert_eq!((fault.value_len, fault.noreply), (Some(5), false));
+        }
+        assert!(rejected(b"set k x 0 5 noreply\r\n").noreply);
+        assert!(rejected(b"cas k 0 0 5 noreply\r\n").noreply);
+    }
+
+    #[test]
+    fn a_key_called_noreply_is_deleted_silently() {
+        let expected = Request::Delete {
+            key: Key::new(b"noreply").unwrap(),
+            noreply: true,
+        };
+        assert_eq!(parse_line(b"delete noreply\r\n"), Ok(expected));
+    }
+
+    #[test]
+    fn lines_shorter_than_four_bytes_are_bad() {
+        for line in [&b"\n"[..], b"\r\n", b"a\r\n", b"ab\n", b"mn\n"] {
+            assert_eq!(rejected(line).error, ErrorLine::BadFormat);
+        }
+        assert_eq!(rejected(b"ab\r\n").error, ErrorLine::Unknown);
+        assert_eq!(parse_line(b"mn\r\n"), Ok(Request::Meta));
+    }
+
+    #[test]
+    fn leading_spaces_hide_the_hot_verbs_only() {
+        assert_eq!(rejected(b" version\r\n").error, ErrorLine::Unknown);
+        assert_eq!(rejected(b" delete k\r\n").error, ErrorLine::Unknown);
+        assert!(matches!(
+            parse_line(b"  flush_all\r\n"),
+            Ok(Request::Admin { .. })
+        ));
+    }
+
+    #[test]
+    fn numbers_are_judged_by_their_command() {
+        assert_eq!(rejected(b"incr k x\r\n").error, ErrorLine::BadDelta);
+        assert_eq!(rejected(b"touch k x\r\n").error, ErrorLine::BadExptime);
+        assert_eq!(rejected(b"touch k\r\n").error, ErrorLine::BadFormat);
+        assert!(rejected(b"incr k -1 noreply\r\n").noreply);
+    }
+
+    #[test]
+    fn verbs_are_case_sensitive_and_whole() {
+        for line in [&b"SET k 0 0 1\r\n"[..], b"sets k 0 0 1\r\n", b"quit\tx\r\n"] {
+            assert_eq!(rejected(line).error, ErrorLine::Unknown);
+        }
+        assert_eq!(parse_line(b"quit x\r\n"), Ok(Request::Quit));
+    }
+}

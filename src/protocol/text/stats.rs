@@ -1,0 +1,161 @@
+//! Arguments of `stats`.
+
+use crate::protocol::text::reply::ErrorLine;
+use crate::protocol::text::tokens::{Tokens, abbreviates, unsigned};
+
+/// Class numbers below this can exist.
+const CLASS_END: u32 = 64;
+
+/// A group of statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatsRequest {
+    /// `stats`.
+    General,
+    /// Start counting anew.
+    Reset,
+    /// Prefix statistics.
+    Detail(DetailRequest),
+    /// What the operator asked for.
+    Settings,
+    /// Keys of a class. Its arguments are judged only where dumps are allowed at all.
+    Cachedump(Result<CachedumpRequest, ErrorLine>),
+    /// Open sockets.
+    Conns,
+    /// External storage, which there is none.
+    Extstore,
+    /// Items by class.
+    Items,
+    /// Memory by class.
+    Slabs,
+    /// Histogram of item sizes.
+    Sizes,
+}
+
+/// `stats cachedump <class> <limit>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CachedumpRequest {
+    /// Which class.
+    pub class: u8,
+    /// How many keys at most; 0 for all.
+    pub limit: u32,
+}
+
+/// `stats detail <...>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DetailRequest {
+    /// Begin to count prefixes.
+    On,
+    /// Stop.
+    Off,
+    /// Show the counts.
+    Dump,
+    /// None of these.
+    Usage,
+}
+
+/// Reads what follows `stats`. The words before `items` may be abbreviated, first come first
+/// served; `items`, `slabs` and `sizes` may not.
+pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorLine> {
+    let Some(word) = tokens.next() else {
+        return Ok(StatsRequest::General);
+    };
+    if abbreviates(word, "reset") {
+        return Ok(StatsRequest::Reset);
+    }
+    if abbreviates(word, "detail") {
+        return Ok(StatsRequest::Detail(detail(
+            tokens.next().unwrap_or_default(),
+        )));
+    }
+    if abbreviates(word, "settings") {
+        return Ok(StatsRequest::Settings);
+    }
+    if abbreviates(word, "cachedump") {
+        return Ok(StatsRequest::Cachedump(cachedump(tokens)));
+    }
+    if abbreviates(word, "conns") {
+        return Ok(StatsRequest::Conns);
+    }
+    if abbreviates(word, "extstore") {
+        return Ok(StatsRequest::Extstore);
+    }
+    match word {
+        b"items" => Ok(StatsRequest::Items),
+        b"slabs" => Ok(StatsRequest::Slabs),
+        b"sizes" => Ok(StatsRequest::Sizes),
+        _ => Err(ErrorLine::Unknown),
+    }
+}
+
+fn detail(word: &[u8]) -> DetailRequest {
+    if abbreviates(word, "on") {
+        DetailRequest::On
+    } else if abbreviates(word, "off") {
+        DetailRequest::Off
+    } else if abbreviates(word, "dump") {
+        DetailRequest::Dump
+    } else {
+        DetailRequest::Usage
+    }
+}
+
+fn cachedump(mut tokens: Tokens<'_>) -> Result<CachedumpRequest, ErrorLine> {
+    let (Some(class), Some(limit)) = (tokens.next(), tokens.next()) else {
+        return Err(ErrorLine::BadLine);
+    };
+    let class = unsigned(class).ok_or(ErrorLine::BadFormat)?;
+    let limit = unsigned(limit).ok_or(ErrorLine::BadFormat)?;
+    match u8::try_from(class) {
+        Ok(class) if u32::from(class) < CLASS_END => Ok(CachedumpRequest { class, limit }),
+        _ => Err(ErrorLine::IllegalSlabId),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &str) -> Result<StatsRequest, ErrorLine> {
+        parse_stats(Tokens::new(arguments.as_bytes()))
+    }
+
+    #[test]
+    fn words_may_be_cut_short_in_a_fixed_order() {
+        assert_eq!(parsed(""), Ok(StatsRequest::General));
+        assert_eq!(parsed("s"), Ok(StatsRequest::Settings));
+        assert!(matches!(parsed("c"), Ok(StatsRequest::Cachedump(_))));
+        assert_eq!(parsed("co"), Ok(StatsRequest::Conns));
+        assert_eq!(parsed("r x"), Ok(StatsRequest::Reset));
+        assert_eq!(
+            parsed("detail o"),
+            Ok(StatsRequest::Detail(DetailRequest::On))
+        );
+    }
+
+    #[test]
+    fn items_slabs_and_sizes_must_be_whole() {
+        assert_eq!(parsed("items"), Ok(StatsRequest::Items));
+        for word in ["item", "slab", "sizes_enable", "bogus"] {
+            assert_eq!(parsed(word), Err(ErrorLine::Unknown));
+        }
+    }
+
+    #[test]
+    fn cachedump_wants_a_class_below_sixty_four() {
+        let dump = |text: &str| match parsed(text) {
+            Ok(StatsRequest::Cachedump(result)) => result,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            dump("cachedump 63 0"),
+            Ok(CachedumpRequest {
+                class: 63,
+                limit: 0
+            })
+        );
+        assert_eq!(dump("cachedump 64 0"), Err(ErrorLine::IllegalSlabId));
+        assert_eq!(dump("cachedump 300 0"), Err(ErrorLine::IllegalSlabId));
+        assert_eq!(dump("cachedump x 0"), Err(ErrorLine::BadFormat));
+        assert_eq!(dump("cachedump 1"), Err(ErrorLine::BadLine));
+    }
+}

@@ -1,0 +1,165 @@
+//! Tokens of a line, and the numbers among them.
+
+use crate::base::number::{parse_i32, parse_u32, parse_u64};
+use memchr::memchr;
+
+/// Tokens that count; what follows on the line is ignored.
+const TOKENS_MAX: u8 = 23;
+
+/// Digits and sign that a 32-bit number may have; a longer token is an error, leading zeros or not.
+const NUMBER32_LEN_MAX: usize = 11;
+
+/// Digits that a 64-bit number may have.
+const NUMBER64_LEN_MAX: usize = 22;
+
+/// Splits a line at runs of spaces. A tab is an ordinary byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Tokens<'a> {
+    rest: &'a [u8],
+    left: u8,
+}
+
+impl<'a> Tokens<'a> {
+    /// The tokens of `line`, which has no terminator any more.
+    #[inline]
+    #[must_use]
+    pub fn new(line: &'a [u8]) -> Self {
+        Self {
+            rest: line,
+            left: TOKENS_MAX,
+        }
+    }
+
+    /// Whether the last token is `noreply`; `last` is the one taken most recently.
+    #[inline]
+    #[must_use]
+    pub fn end_in_noreply(self, last: &[u8]) -> bool {
+        self.last().unwrap_or(last) == b"noreply"
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let [b' ', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        if self.rest.is_empty() || self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let len = memchr(b' ', self.rest).unwrap_or(self.rest.len());
+        let (token, rest) = self.rest.split_at(len);
+        self.rest = rest;
+        Some(token)
+    }
+}
+
+/// A signed 32-bit number of at most 11 characters.
+#[inline]
+pub(super) fn signed(token: &[u8]) -> Option<i32> {
+    if token.len() > NUMBER32_LEN_MAX {
+        None
+    } else {
+        parse_i32(token)
+    }
+}
+
+/// An unsigned 32-bit number of at most 11 digits.
+#[inline]
+pub(super) fn unsigned(token: &[u8]) -> Option<u32> {
+    if token.len() > NUMBER32_LEN_MAX {
+        None
+    } else {
+        parse_u32(token)
+    }
+}
+
+/// An unsigned 64-bit number of at most 22 digits.
+#[inline]
+pub(super) fn unsigned64(token: &[u8]) -> Option<u64> {
+    if token.len() > NUMBER64_LEN_MAX {
+        None
+    } else {
+        parse_u64(token)
+    }
+}
+
+/// Client flags of a storage command: any number of zeros, a plus sign if one likes.
+#[inline]
+pub(super) fn client_flags(token: &[u8]) -> Option<u32> {
+    parse_u32(token.strip_prefix(b"+").unwrap_or(token))
+}
+
+/// Exptime of a storage command, as lenient as the flags.
+#[inline]
+pub(super) fn exptime(token: &[u8]) -> Option<i32> {
+    match token {
+        [b'+', digits @ ..] => parse_u32(digits).and_then(|value| i32::try_from(value).ok()),
+        token => parse_i32(token),
+    }
+}
+
+/// A decimal fraction, as the tuning commands take them.
+pub(super) fn fraction(token: &[u8]) -> Option<f64> {
+    // 31 characters say more than a double can hold.
+    let text = str::from_utf8(token).ok().filter(|text| text.len() <= 31)?;
+    text.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// Whether `token` abbreviates `word`: sub-commands may be cut short.
+pub(super) fn abbreviates(token: &[u8], word: &str) -> bool {
+    !token.is_empty() && word.as_bytes().starts_with(token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_spaces_count_as_one_and_tabs_are_bytes() {
+        let tokens: Vec<&[u8]> = Tokens::new(b"  a   b\tc d  ").collect();
+        assert_eq!(tokens, [&b"a"[..], b"b\tc", b"d"]);
+    }
+
+    #[test]
+    fn the_twenty_third_token_is_the_last_that_counts() {
+        let line = [&b"x ".repeat(22)[..], b"noreply more"].concat();
+        assert_eq!(Tokens::new(&line).count(), 23);
+        assert!(Tokens::new(&line).end_in_noreply(b""));
+        let line = [&b"x ".repeat(23)[..], b"noreply"].concat();
+        assert!(!Tokens::new(&line).end_in_noreply(b""));
+    }
+
+    #[test]
+    fn flags_and_exptimes_take_a_plus_and_zeros_but_never_wrap() {
+        assert_eq!(client_flags(b"+5"), Some(5));
+        assert_eq!(client_flags(b"00000000000005"), Some(5));
+        assert_eq!(client_flags(b"4294967295"), Some(u32::MAX));
+        assert_eq!(client_flags(b"4294967296"), None);
+        assert_eq!(client_flags(b"-1"), None);
+        assert_eq!(exptime(b"+10"), Some(10));
+        assert_eq!(exptime(b"-10"), Some(-10));
+        assert_eq!(exptime(b"2147483648"), None);
+        assert_eq!(exptime(b"+-1"), None);
+    }
+
+    #[test]
+    fn other_numbers_are_short_and_plain() {
+        assert_eq!(signed(b"00000000001"), Some(1));
+        assert_eq!(signed(b"000000000001"), None);
+        assert_eq!(unsigned64(b"0000018446744073709551615"), None);
+        assert_eq!(unsigned64(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(unsigned(b"-1"), None);
+        assert_eq!(fraction(b"0.25"), Some(0.25));
+        assert_eq!(fraction(b"nan"), None);
+    }
+
+    #[test]
+    fn a_word_may_be_cut_short_but_not_to_nothing() {
+        assert!(abbreviates(b"s", "settings") && abbreviates(b"settings", "settings"));
+        assert!(!abbreviates(b"", "settings") && !abbreviates(b"settingsx", "settings"));
+    }
+}

@@ -1,0 +1,181 @@
+//! The thread that lets clients in, up to the limit, and hands them to the workers in turn.
+
+use crate::server::Hub;
+use crate::server::connection::Arrival;
+use crate::server::listener::Listener;
+use crate::server::mailbox::{Message, WAKE};
+use log::{debug, info};
+use mio::{Events, Poll, Token};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Clients accepted from one listener before the others, and the order to stop, get a look.
+const BATCH_LEN: usize = 64;
+
+/// How often a paused acceptor looks again by itself. Descriptors can also come free in ways that
+/// no worker reports, and ten looks a second cost nothing.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What a client above the limit is told. Clients match on these very bytes.
+const REFUSAL: &[u8] = b"ERROR Too many open connections\r\n";
+
+/// Everything that the accepting thread owns.
+pub(crate) struct Acceptor {
+    hub: Arc<Hub>,
+    poll: Poll,
+    listeners: Vec<Listener>,
+    next_worker: usize,
+    /// Since when no client is let in, because of the limit or for want of descriptors.
+    paused: Option<Instant>,
+}
+
+/// How one attempt to accept ended.
+enum Attempt {
+    /// A client came and was dealt with.
+    Client,
+    /// None is waiting.
+    Nobody,
+    /// None can be taken now.
+    NoRoom,
+}
+
+impl Acceptor {
+    /// Accepts from `listeners`, waiting on `poll`.
+    pub(crate) fn new(hub: Arc<Hub>, poll: Poll, listeners: Vec<Listener>) -> io::Result<Self> {
+        let mut acceptor = Self {
+            hub,
+            poll,
+            listeners,
+            next_worker: 0,
+            paused: None,
+        };
+        for (number, listener) in acceptor.listeners.iter_mut().enumerate() {
+            listener.register(acceptor.poll.registry(), Token(number))?;
+        }
+        Ok(acceptor)
+    }
+
+    /// Lets clients in until the server is told to stop.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(BATCH_LEN);
+        while !self.hub.is_stopping() {
+            self.accept_all();
+            match self.poll.poll(&mut events, self.patience()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            for event in events.iter().filter(|event| event.token() != WAKE) {
+                self.listeners[event.token().0].pending = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        let pending = self.listeners.iter().any(|listener| listener.pending);
+        match self.paused {
+            Some(_) => Some(RETRY),
+            None => pending.then_some(Duration::ZERO),
+        }
+    }
+
+    fn accept_all(&mut self) {
+        for number in 0..self.listeners.len() {
+            if self.listeners[number].pending && !self.accept_batch(number) {
+                return;
+            }
+        }
+    }
+
+    /// Accepts from one listener; `false` when there is no room for anyone.
+    fn accept_batch(&mut self, number: usize) -> bool {
+        for _ in 0..BATCH_LEN {
+            match self.accept_one(number) {
+                Attempt::Client => self.resume(),
+                Attempt::Nobody => {
+                    self.listeners[number].pending = false;
+                    self.resume();
+                    return true;
+                }
+                Attempt::NoRoom => {
+                    self.pause();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn accept_one(&mut self, number: usize) -> Attempt {
+        let full = self.hub.open() >= self.hub.shared.settings.connections_max;
+        if full && !self.hub.shared.settings.connections_refuse {
+            return Attempt::NoRoom;
+        }
+        let listener_number = u16::try_from(number).expect("bind_all bounds the listeners");
+        match self.listeners[number].accept(listener_number) {
+            Ok(arrival) if full => self.refuse(arrival),
+            Ok(arrival) => self.admit(arrival),
+            Err(error) => return after_accept_error(&error),
+        }
+        Attempt::Client
+    }
+
+    fn admit(&mut self, arrival: Arrival) {
+        self.hub.connection_opened();
+        let mailboxes = &self.hub.mailboxes;
+        mailboxes[self.next_worker].post(Message::Adopt(arrival));
+        self.next_worker = (self.next_worker + 1) % mailboxes.len();
+    }
+
+    fn refuse(&self, mut arrival: Arrival) {
+        self.hub
+            .shared
+            .server
+            .rejected_connections
+            .fetch_add(1, Ordering::Relaxed);
+        // An empty socket buffer always has room for a line; a peer already gone needs none.
+        if let Err(error) = arrival.socket.write(REFUSAL) {
+            debug!("cannot tell a client that there is no room: {error}");
+        }
+    }
+
+    fn pause(&mut self) {
+        if self.paused.is_some() {
+            return;
+        }
+        info!("not accepting: {} connections are open", self.hub.open());
+        self.paused = Some(Instant::now());
+        self.hub.set_accepting(false);
+        self.hub
+            .shared
+            .server
+            .listen_disabled_num
+            .fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn resume(&mut self) {
+        let Some(since) = self.paused.take() else {
+            return;
+        };
+        self.hub.set_accepting(true);
+        let paused_us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let total = &self.hub.shared.server.time_in_listen_disabled_us;
+        total.fetch_add(paused_us, Ordering::Relaxed);
+        debug!("accepting again after {paused_us} us");
+    }
+}
+
+fn after_accept_error(error: &io::Error) -> Attempt {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Attempt::NoRoom,
+        _ if error.kind() == io::ErrorKind::WouldBlock => Attempt::Nobody,
+        // The client left between its arrival and our look, or its network failed: the next one
+        // may be fine.
+        _ => {
+            debug!("accept failed: {error}");
+            Attempt::Client
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! How anything reaches a worker: a queue, and a waker that interrupts its wait.
+
+use crate::server::connection::Arrival;
+use crossbeam::queue::SegQueue;
+use log::error;
+use mio::{Poll, Token, Waker};
+use std::io;
+
+/// The token that a waker's events carry, in workers and in the acceptor.
+pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// What a worker can be told.
+pub(crate) enum Message {
+    /// Serve this connection from now on.
+    Adopt(Arrival),
+    /// Flush what is on its way, close everything and end.
+    Stop,
+}
+
+/// One worker's letter box.
+///
+/// The queue has no bound of its own and needs none: an arrival is counted as open before it is
+/// posted, so at most `connections_max` of them exist, and one `Stop` follows.
+pub(crate) struct Mailbox {
+    queue: SegQueue<Message>,
+    waker: Waker,
+}
+
+impl Mailbox {
+    /// The letter box of the thread that waits on `poll`.
+    pub(crate) fn new(poll: &Poll) -> io::Result<Self> {
+        Ok(Self {
+            queue: SegQueue::new(),
+            waker: Waker::new(poll.registry(), WAKE)?,
+        })
+    }
+
+    /// Leaves a message and wakes the worker.
+    pub(crate) fn post(&self, message: Message) {
+        self.queue.push(message);
+        if let Err(error) = self.waker.wake() {
+            // The eventfd is full or gone; the worker finds the message at its next event.
+            error!("cannot wake a worker: {error}");
+        }
+    }
+
+    /// The oldest message, if any.
+    pub(crate) fn take(&self) -> Option<Message> {
+        self.queue.pop()
+    }
+}

@@ -1,0 +1,68 @@
+//! The thread that keeps time and does the store's background work, a bounded step at a time.
+
+use crate::base::clock::{Now, TICKS_PER_SECOND};
+use crate::server::Hub;
+use crate::store::Lane;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Nanoseconds between two ticks of the clock.
+const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_SECOND;
+
+/// Time for background work in one tick: 3 % of a processor while there is much to reclaim.
+const UPKEEP_MAX: Duration = Duration::from_millis(2);
+
+/// The wall clock in milliseconds since 1970; 0 for a clock set before that.
+pub(crate) fn unix_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Ticks the clock until the server stops; `started` is when the clock read its first value.
+///
+/// Ticks are due at fixed distances from the start and not from each other, so that a late wake-up
+/// (a stopped process, a busy machine) is made good at the next one.
+pub(crate) fn run(hub: &Hub, started: Instant) {
+    let mut lane = hub.shared.store.lane(hub.shared.settings.threads);
+    while !hub.is_stopping() {
+        let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        hub.shared.clock.set(elapsed_ms, unix_ms());
+        upkeep(&mut lane, hub.shared.clock.now());
+        // Stopping unparks this thread; a spurious return only makes one tick come early.
+        thread::park_timeout(until_next_tick(started.elapsed()));
+    }
+}
+
+/// The store's background work of one tick. The lane after the workers' is this thread's.
+fn upkeep(lane: &mut Lane, now: Now) {
+    let started = Instant::now();
+    while lane.maintain(now) && started.elapsed() < UPKEEP_MAX {}
+}
+
+fn until_next_tick(elapsed: Duration) -> Duration {
+    let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(TICK_NS - elapsed_ns % TICK_NS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_due_at_multiples_of_a_sixteenth_from_the_start() {
+        assert_eq!(
+            until_next_tick(Duration::ZERO),
+            Duration::from_micros(62_500)
+        );
+        assert_eq!(
+            until_next_tick(Duration::from_millis(1000)),
+            Duration::from_micros(62_500)
+        );
+        assert_eq!(
+            until_next_tick(Duration::from_millis(1060)),
+            Duration::from_micros(2_500)
+        );
+    }
+}

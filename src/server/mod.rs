@@ -1,0 +1,439 @@
+//! Sockets, threads and signals: everything that touches the operating system.
+//!
+//! ```text
+//!   main thread            worker 0..N            maintenance
+//!   ┌──────────┐  mailbox  ┌──────────────┐       ┌─────────────────┐
+//!   │ acceptor ├──────────▶│ poll, desk,  │       │ clock, store    │
+//!   │          │           │ connections  │       │ background work │
+//!   └────▲─────┘           └──────┬───────┘       └────────┬────────┘
+//!        │ stop, room             │                        │
+//!        └────────────────────── Hub ──────────────────────┘
+//! ```
+//!
+//! [`Server`] is the part that a test can run inside its own process, as often as it likes.
+//! [`process::run`] adds what happens once in a process: limits, users, signals, files.
+
+mod acceptor;
+mod address;
+mod connection;
+mod listener;
+mod mailbox;
+mod maintenance;
+mod os;
+pub mod process;
+mod socket;
+mod table;
+mod worker;
+
+pub use address::{Endpoint, ListenSpec};
+
+use crate::base::clock::Clock;
+use crate::base::settings::Settings;
+use crate::server::acceptor::Acceptor;
+use crate::server::listener::{Listener, ListenerInfo};
+use crate::server::mailbox::{Mailbox, Message, WAKE};
+use crate::server::worker::Worker;
+use crate::session::{Host, Shared};
+use crate::store::Store;
+use log::{LevelFilter, error};
+use mio::{Poll, Waker};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+/// Exit code for usage errors and options that contradict each other.
+pub const EXIT_USAGE: u8 = 64;
+/// Exit code for a `-u` user that does not exist.
+pub const EXIT_NO_USER: u8 = 67;
+/// Exit code for what the operating system refuses.
+pub const EXIT_OS: u8 = 71;
+
+/// Why there is no server: a sentence for the operator and the exit code of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong, naming the flag and the value where there is one.
+    pub message: String,
+    /// The process's exit code, memcached's where it has one for the case.
+    pub code: u8,
+}
+
+impl Failure {
+    /// A failure with its exit code.
+    #[must_use]
+    pub fn new(code: u8, message: String) -> Self {
+        Self { message, code }
+    }
+
+    fn os(what: &str, error: &io::Error) -> Self {
+        Self::new(EXIT_OS, format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The log level that so many `-v` ask for.
+#[must_use]
+pub fn log_level(verbosity: u8) -> LevelFilter {
+    match verbosity {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        2 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    }
+}
+
+const RUNNING: u8 = 0;
+const STOPPING: u8 = 1;
+const STOPPING_GRACEFULLY: u8 = 2;
+
+/// What the threads of one server share.
+pub(crate) struct Hub {
+    /// The sessions' part.
+    pub(crate) shared: Shared,
+    /// One per worker.
+    pub(crate) mailboxes: Box<[Mailbox]>,
+    /// What connections came through, by number.
+    pub(crate) listeners: Box<[ListenerInfo]>,
+    acceptor: Waker,
+    /// Client connections, counted from `accept` to close: what the limit limits.
+    open: AtomicUsize,
+    accepting: AtomicBool,
+    state: AtomicU8,
+}
+
+impl Hub {
+    /// Client connections that are open.
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    fn connection_opened(&self) {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        let counters = &self.shared.server;
+        counters.curr_connections.fetch_add(1, Ordering::Relaxed);
+        counters.total_connections.fetch_add(1, Ordering::Relaxed);
+        // memcached counts the structures it keeps for reuse: the most there ever were at once.
+        let now_open = counters.curr_connections.load(Ordering::Relaxed) + 1;
+        counters
+            .connection_structures
+            .fetch_max(now_open, Ordering::Relaxed);
+    }
+
+    fn connection_closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.shared
+            .server
+            .curr_connections
+            .fetch_sub(1, Ordering::Relaxed);
+        if !self.accepting.load(Ordering::Relaxed) {
+            self.wake_acceptor();
+        }
+    }
+
+    fn set_accepting(&self, accepting: bool) {
+        self.accepting.store(accepting, Ordering::Relaxed);
+        self.shared
+            .server
+            .accepting
+            .store(u64::from(accepting), Ordering::Relaxed);
+    }
+
+    /// memcached's counters take listeners for connections, and `curr_connections` leaves one out.
+    fn count_listeners(&self) {
+        let count = self.listeners.len() as u64;
+        let counters = &self.shared.server;
+        counters
+            .curr_connections
+            .store(count - 1, Ordering::Relaxed);
+        counters.total_connections.store(count, Ordering::Relaxed);
+        counters
+            .connection_structures
+            .store(count, Ordering::Relaxed);
+        self.set_accepting(true);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.state.load(Ordering::Acquire) != RUNNING
+    }
+
+    /// Orders the server to stop. The first order counts.
+    fn stop(&self, graceful: bool) {
+        let state = if graceful {
+            STOPPING_GRACEFULLY
+        } else {
+            STOPPING
+        };
+        // A failed exchange means that it is stopping already.
+        let _ = self
+            .state
+            .compare_exchange(RUNNING, state, Ordering::AcqRel, Ordering::Acquire);
+        self.wake_acceptor();
+    }
+
+    fn wake_acceptor(&self) {
+        if let Err(error) = self.acceptor.wake() {
+            error!("cannot wake the acceptor: {error}");
+        }
+    }
+}
+
+/// A server whose sockets are open: clients can connect, and are served once it runs.
+pub struct Server {
+    hub: Arc<Hub>,
+    acceptor: Acceptor,
+    /// One per worker, in order.
+    polls: Vec<Poll>,
+    started: Instant,
+}
+
+impl Server {
+    /// Opens the sockets and makes the store.
+    ///
+    /// # Errors
+    /// When the system refuses a socket, or the settings leave no store or nothing to listen on.
+    pub fn bind(settings: Settings) -> Result<Self, Failure> {
+        let listeners = listener::bind_all(&settings)?;
+        Self::with_listeners(settings, listeners)
+    }
+
+    fn with_listeners(settings: Settings, listeners: Vec<Listener>) -> Result<Self, Failure> {
+        let started = Instant::now();
+        let threads = settings.threads;
+        // One lane more than there are workers, for the maintenance thread.
+        let store = Store::new(&settings.store, threads + 1)
+            .map_err(|why| Failure::new(EXIT_OS, format!("cannot set up the cache: {why}")))?;
+        let clock = Clock::new(maintenance::unix_ms());
+        let shared = Shared::new(settings, store, clock, Box::new(ProcessHost));
+        let infos = listeners
+            .iter()
+            .map(|listener| listener.info.clone())
+            .collect();
+        Self::assemble(shared, infos, listeners, started)
+            .map_err(|error| Failure::os("cannot set up event polling", &error))
+    }
+
+    fn assemble(
+        shared: Shared,
+        infos: Box<[ListenerInfo]>,
+        listeners: Vec<Listener>,
+        started: Instant,
+    ) -> io::Result<Self> {
+        let polls = (0..shared.settings.threads)
+            .map(|_| Poll::new())
+            .collect::<io::Result<Vec<_>>>()?;
+        let poll = Poll::new()?;
+        let hub = Arc::new(Hub {
+            shared,
+            mailboxes: polls.iter().map(Mailbox::new).collect::<io::Result<_>>()?,
+            listeners: infos,
+            acceptor: Waker::new(poll.registry(), WAKE)?,
+            open: AtomicUsize::new(0),
+            accepting: AtomicBool::new(true),
+            state: AtomicU8::new(RUNNING),
+        });
+        hub.count_listeners();
+        let acceptor = Acceptor::new(Arc::clone(&hub), poll, listeners)?;
+        Ok(Self {
+            hub,
+            acceptor,
+            polls,
+            started,
+        })
+    }
+
+    /// The bound TCP addresses, in the order asked for.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.hub
+            .listeners
+            .iter()
+            .filter_map(|listener| listener.address)
+            .collect()
+    }
+
+    /// A handle that can stop the server from elsewhere.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        Control {
+            hub: Arc::clone(&self.hub),
+        }
+    }
+
+    /// Serves in this thread and others until told to stop; returns when all have ended.
+    ///
+    /// # Errors
+    /// When the system refuses threads, or polling fails in one of them.
+    pub fn run(mut self) -> Result<(), Failure> {
+        let mut workers = vec![];
+        let spawned = self.spawn_threads(&mut workers);
+        let accepted = match &spawned {
+            Ok(_) => self.acceptor.run(),
+            Err(_) => Ok(()),
+        };
+        self.hub.stop(false);
+        for mailbox in &self.hub.mailboxes {
+            mailbox.post(Message::Stop);
+        }
+        let maintenance = spawned.map_err(|error| Failure::os("cannot start a thread", &error));
+        let mut results = vec![accepted];
+        results.extend(workers.into_iter().map(join));
+        let maintenance = maintenance?;
+        maintenance.thread().unpark();
+        join(maintenance).map_err(|error| Failure::os("maintenance", &error))?;
+        let served: io::Result<()> = results.into_iter().collect();
+        served.map_err(|error| Failure::os("event polling failed", &error))
+    }
+
+    /// Serves in a thread of its own: for tests and for embedding.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn spawn(self) -> Result<Running, Failure> {
+        let (addresses, control) = (self.addresses(), self.control());
+        let thread = thread::Builder::new()
+            .name("acceptor".into())
+            .spawn(move || self.run())
+            .map_err(|error| Failure::os("cannot start a thread", &error))?;
+        Ok(Running {
+            addresses,
+            control,
+            thread: Some(thread),
+        })
+    }
+
+    /// Starts the workers, which it adds to `workers`, and the maintenance thread.
+    fn spawn_threads(
+        &mut self,
+        workers: &mut Vec<JoinHandle<io::Result<()>>>,
+    ) -> io::Result<JoinHandle<io::Result<()>>> {
+        for (number, poll) in self.polls.drain(..).enumerate() {
+            let hub = Arc::clone(&self.hub);
+            workers.push(spawn(format!("worker-{number}"), move || {
+                let result = Worker::new(Arc::clone(&hub), number, poll).run();
+                hub.stop(false); // A worker that fails takes the server along.
+                result
+            })?);
+        }
+        let (hub, started) = (Arc::clone(&self.hub), self.started);
+        spawn("maintenance".into(), move || {
+            maintenance::run(&hub, started);
+            Ok(())
+        })
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().name(name).spawn(body)
+}
+
+fn join(thread: JoinHandle<io::Result<()>>) -> io::Result<()> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+}
+
+/// Stops a server from elsewhere.
+#[derive(Clone)]
+pub struct Control {
+    hub: Arc<Hub>,
+}
+
+impl Control {
+    /// Orders the server to stop; returns at once.
+    pub fn stop(&self, graceful: bool) {
+        self.hub.stop(graceful);
+    }
+
+    /// Client connections that are open.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.hub.open()
+    }
+
+    /// Whether the order to stop was to stop gracefully (`SIGUSR1`, `shutdown graceful`).
+    #[must_use]
+    pub fn stops_gracefully(&self) -> bool {
+        self.hub.state.load(Ordering::Acquire) == STOPPING_GRACEFULLY
+    }
+}
+
+/// A server that runs in a thread of its own. Dropping it stops the server.
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    control: Control,
+    thread: Option<JoinHandle<Result<(), Failure>>>,
+}
+
+impl Running {
+    /// The bound TCP addresses, in the order asked for.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A handle that can stop the server from elsewhere.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// Stops the server and waits for its end.
+    ///
+    /// # Errors
+    /// What [`Server::run`] reports.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        self.control.stop(false);
+        self.wait()
+    }
+
+    /// Waits until something else has stopped the server.
+    ///
+    /// # Errors
+    /// What [`Server::run`] reports.
+    pub fn wait(&mut self) -> Result<(), Failure> {
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        let panicked = |_| Err(Failure::new(EXIT_OS, "the server's thread panicked".into()));
+        thread.join().unwrap_or_else(panicked)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.control.stop(false);
+        if let Err(failure) = self.wait() {
+            error!("{failure}");
+        }
+    }
+}
+
+/// The process, as sessions see it.
+struct ProcessHost;
+
+impl Host for ProcessHost {
+    fn rusage_us(&self) -> (u64, u64) {
+        os::rusage_us()
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn set_verbosity(&self, level: u8) {
+        log::set_max_level(log_level(level));
+    }
+}

@@ -1,0 +1,165 @@
+//! Commands for operators: statistics, flushing, verbosity, stopping, tuning.
+
+use crate::base::clock::Expiry;
+use crate::protocol::text::reply::END;
+use crate::protocol::text::{
+    AdminRequest, CrawlerRequest, DetailRequest, ErrorLine, Shutdown, StatsRequest,
+};
+use crate::session::report::{Group, StatLines, report};
+use crate::session::turn::{Step, Turn};
+use crate::session::{Progress, State};
+
+const OK: &[u8] = b"OK\r\n";
+
+/// The least and the most megabytes that `cache_memlimit` takes.
+const MEMLIMIT_MIN_MB: u32 = 8;
+const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
+
+/// Class numbers are below this.
+const CLASS_END: i32 = 64;
+
+/// Answers `stats` and its groups.
+pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
+    match request {
+        StatsRequest::General => group(turn, Group::General),
+        StatsRequest::Settings => group(turn, Group::Settings),
+        StatsRequest::Items => group(turn, Group::Items),
+        StatsRequest::Slabs => group(turn, Group::Slabs),
+        StatsRequest::Sizes => group(turn, Group::Sizes),
+        StatsRequest::Extstore => turn.say(END),
+        StatsRequest::Detail(request) => detail(turn, request),
+        StatsRequest::Cachedump(_) if !turn.shared().settings.dump_enabled => {
+            turn.error(ErrorLine::CachedumpNotAllowed);
+        }
+        StatsRequest::Cachedump(Err(error)) => turn.error(error),
+        // The store does not list its items yet: as if the class were empty.
+        StatsRequest::Cachedump(Ok(_)) => turn.say(END),
+        // Sockets are the server's to list; it has no hook here yet.
+        StatsRequest::Conns => turn.error(ErrorLine::Unknown),
+        StatsRequest::Reset => {
+            turn.shared().reset_stats();
+            turn.say(b"RESET\r\n");
+        }
+    }
+}
+
+fn group(turn: &mut Turn<'_, '_>, group: Group) {
+    let now = turn.context.now;
+    report(
+        turn.shared(),
+        group,
+        now,
+        &mut StatLines(turn.out.bytes_mut()),
+    );
+    turn.say(END);
+}
+
+fn detail(turn: &mut Turn<'_, '_>, request: DetailRequest) {
+    let shared = turn.shared();
+    if !shared.settings.dump_enabled {
+        turn.error(ErrorLine::DetailNotAllowed);
+        return;
+    }
+    match request {
+        DetailRequest::On | DetailRequest::Off => {
+            shared.prefixes.switch(request == DetailRequest::On);
+            turn.say(OK);
+        }
+        DetailRequest::Dump => {
+            shared.prefixes.dump(turn.out.bytes_mut());
+            turn.say(END);
+        }
+        DetailRequest::Usage => turn.error(ErrorLine::DetailUsage),
+    }
+}
+
+/// Answers `watch`, which has nothing to show yet.
+pub(super) fn watch(turn: &mut Turn<'_, '_>) {
+    let allowed = turn.shared().settings.watch_enabled;
+    turn.error(if allowed {
+        ErrorLine::Unknown
+    } else {
+        ErrorLine::WatchNotAllowed
+    });
+}
+
+/// Runs any other command for operators.
+pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest, noreply: bool) -> Step {
+    let settings = &turn.shared().settings;
+    let done = match request {
+        AdminRequest::FlushAll(delay) => flush_all(turn, delay),
+        AdminRequest::Verbosity(level) => {
+            turn.shared().set_verbosity(level);
+            Ok(())
+        }
+        AdminRequest::Memlimit(megabytes) => memlimit(megabytes),
+        AdminRequest::Shutdown(_) if !settings.shutdown_enabled => {
+            Err(ErrorLine::ShutdownNotEnabled)
+        }
+        AdminRequest::Shutdown(Ok(how)) => {
+            let graceful = how == Shutdown::Graceful;
+            return Step::stop(State::Command, Progress::Shutdown { graceful });
+        }
+        AdminRequest::Shutdown(Err(error)) => Err(error),
+        AdminRequest::Reassign { .. } if !settings.shown.slab_reassign => {
+            Err(ErrorLine::ReassignDisabled)
+        }
+        AdminRequest::Reassign { source, target } => Err(reassign(source, target)),
+        // The store balances its memory and sweeps what is dead by itself.
+        AdminRequest::Tuning => Ok(()),
+        AdminRequest::Crawler(request) => crawler(request, settings.dump_enabled),
+    };
+    let reply = match done {
+        Ok(()) => OK,
+        Err(error) => error.as_bytes(),
+    };
+    turn.say_unless(noreply, reply);
+    Step::go(State::Command)
+}
+
+/// A flush without delay, or for a moment gone by, happens now; another is an appointment. Either
+/// takes the place of an earlier appointment.
+fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i32, ErrorLine>) -> Result<(), ErrorLine> {
+    turn.counters().cmd_flush.add(1);
+    let shared = turn.shared();
+    if !shared.settings.flush_enabled {
+        return Err(ErrorLine::FlushNotAllowed);
+    }
+    let delay = delay?;
+    let when = Some(turn.expiry(delay)).filter(|when| delay > 0 && *when != Expiry::PAST);
+    shared.store.flush_at(when.unwrap_or(Expiry::NEVER));
+    if when.is_none() {
+        shared.store.flush();
+    }
+    Ok(())
+}
+
+/// The limit is fixed at the start: the arena is reserved for it.
+fn memlimit(megabytes: u32) -> Result<(), ErrorLine> {
+    Err(match megabytes {
+        ..MEMLIMIT_MIN_MB => ErrorLine::MemlimitTooSmall,
+        MEMLIMIT_MIN_MB..=MEMLIMIT_MAX_MB => ErrorLine::MemlimitFixed,
+        _ => ErrorLine::MemlimitInBytes,
+    })
+}
+
+/// Pages move when the store finds it worth it, not by order.
+fn reassign(source: i32, target: i32) -> ErrorLine {
+    if source == target {
+        ErrorLine::SameClass
+    } else if (-1..CLASS_END).contains(&source) && (0..CLASS_END).contains(&target) {
+        ErrorLine::NoSparePages
+    } else {
+        ErrorLine::BadSlabClass
+    }
+}
+
+fn crawler(request: CrawlerRequest, dump_enabled: bool) -> Result<(), ErrorLine> {
+    match request {
+        CrawlerRequest::Tuning | CrawlerRequest::Crawl => Ok(()),
+        CrawlerRequest::Metadump if !dump_enabled => Err(ErrorLine::MetadumpNotAllowed),
+        CrawlerRequest::Mgdump if !dump_enabled => Err(ErrorLine::KeyDumpNotAllowed),
+        // The store does not list its items yet.
+        CrawlerRequest::Metadump | CrawlerRequest::Mgdump => Err(ErrorLine::Unknown),
+    }
+}

@@ -1,0 +1,236 @@
+//! One connection's conversation, without the connection.
+//!
+//! A [`Session`] is fed bytes and appends bytes to an [`Output`]. It does not know whether they come
+//! from TCP, a UNIX socket or a test, and it is told the time. Splitting the same input at different
+//! places gives the same output; `tests/session_sim.rs` checks exactly that.
+//!
+//! ```text
+//!                 ┌───────────────────────── line ──────────────────────────┐
+//!                 ▼                                                         │
+//!              Command ──set, add, ...──▶ Upload{n left} ──CRLF──▶ apply, reply
+//!              │  ▲  │                       │
+//!   get, gat.. │  │  │ too large, bad flags  └─ bad ending ─▶ CLIENT_ERROR ─▶ Command
+//!              ▼  │  ▼
+//!      Keys ──end─┤  Swallow{n left} ─▶ Command
+//!        │        │
+//!  long  ▼        │  The error line is out before the value that it refuses has come in: a
+//!     SkipLine ───┘  client that waits for it before it sends the value is not left hanging.
+//! ```
+//!
+//! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. A line of
+//! keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
+//! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
+
+mod admin;
+mod classic;
+mod output;
+mod report;
+mod retrieval;
+mod shared;
+mod turn;
+mod upload;
+
+pub use output::Output;
+pub use shared::{Context, Host, Shared};
+
+use crate::base::settings::ProtocolChoice;
+use crate::protocol::BINARY_MAGIC;
+use crate::session::retrieval::KeyLine;
+use crate::session::turn::{Step, Turn};
+use crate::session::upload::Upload;
+use crate::store::Lane;
+use memchr::memchr;
+use std::mem;
+
+/// Pending output above which a session stops producing.
+///
+/// Large enough that a pipeline of ordinary replies leaves in one write, small enough that a
+/// client that does not read costs little.
+pub const OUTPUT_MARK: usize = 256 << 10;
+
+/// How far a call got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Input bytes used up; the rest must be offered again in front of what comes next.
+    pub consumed: usize,
+    /// Why it went no further.
+    pub progress: Progress,
+}
+
+/// Why a call went no further, and what the connection is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing more can be done with this input: wait for bytes.
+    NeedInput,
+    /// The turn's `requests_per_event` are used up: serve others, then call again with the rest. No
+    /// new bytes are needed.
+    Yield,
+    /// Output is above [`OUTPUT_MARK`]: call again, with the rest, when it has drained.
+    Full,
+    /// Flush the output, then close.
+    Close,
+    /// The client asked the process to stop. Close, then stop.
+    Shutdown {
+        /// As on SIGUSR1 instead of SIGINT.
+        graceful: bool,
+    },
+}
+
+/// What the connection's bytes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grammar {
+    /// The first byte will tell.
+    Undecided,
+    /// Lines: classic and meta commands.
+    Text,
+    /// Frames.
+    Binary,
+}
+
+/// Where the conversation stands.
+#[derive(Debug, Default)]
+enum State {
+    /// Between requests, or in an unfinished line.
+    #[default]
+    Command,
+    /// Inside a line of keys.
+    Keys(KeyLine),
+    /// Inside a value. Boxed: it is rare, and idle connections should be small.
+    Upload(Box<Upload>),
+    /// Inside a value that nobody wants, with so many bytes to come.
+    Swallow(u64),
+    /// Inside a line that has been answered.
+    SkipLine,
+}
+
+/// One conversation.
+#[derive(Debug)]
+pub struct Session {
+    grammar: Grammar,
+    state: State,
+}
+
+impl Session {
+    /// The largest number of input bytes that may stay unconsumed: a whole command line or header.
+    ///
+    /// A line of keys that fits is judged as a whole before its first key is answered; a longer one
+    /// is answered as it comes.
+    pub const INPUT_MAX: usize = 64 << 10;
+
+    /// A new conversation; `choice` is what its listener speaks.
+    #[must_use]
+    pub fn new(choice: ProtocolChoice) -> Self {
+        let grammar = match choice {
+            ProtocolChoice::Auto => Grammar::Undecided,
+            ProtocolChoice::Ascii => Grammar::Text,
+            ProtocolChoice::Binary => Grammar::Binary,
+        };
+        Self {
+            grammar,
+            state: State::Command,
+        }
+    }
+
+    /// Uses up input and appends replies.
+    pub fn advance(
+        &mut self,
+        context: &mut Context<'_>,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Advance {
+        let mut turn = Turn::new(context, input, out);
+        loop {
+            let step = self.step(&mut turn);
+            self.state = step.state;
+            if let Some(progress) = step.stop {
+                return Advance {
+                    consumed: turn.at,
+                    progress,
+                };
+            }
+        }
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        match mem::take(&mut self.state) {
+            State::Command => self.command(turn),
+            State::Keys(line) => retrieval::resume(turn, line),
+            State::Upload(upload) => upload::resume(turn, upload),
+            State::Swallow(left) => swallow(turn, left),
+            State::SkipLine => skip_line(turn),
+        }
+    }
+
+    /// Runs the next request, or a batch of them.
+    fn command(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        let Some(&first) = turn.rest().first() else {
+            return Step::stop(State::Command, Progress::NeedInput);
+        };
+        if turn.is_full() {
+            return Step::stop(State::Command, Progress::Full);
+        }
+        if self.grammar == Grammar::Undecided {
+            let binary = first == BINARY_MAGIC;
+            self.grammar = if binary {
+                Grammar::Binary
+            } else {
+                Grammar::Text
+            };
+        }
+        match self.grammar {
+            Grammar::Binary => binary(turn),
+            Grammar::Undecided | Grammar::Text => classic::command(turn),
+        }
+    }
+
+    /// The connection is gone: gives back what an unfinished request holds.
+    pub fn hang_up(&mut self, lane: &mut Lane) {
+        if let State::Upload(upload) = mem::take(&mut self.state) {
+            upload.abandon(lane);
+        }
+    }
+
+    /// memcached's name of the state, for `stats conns`.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Command | State::SkipLine => "conn_read",
+            State::Keys(_) => "conn_mwrite",
+            State::Upload(_) => "conn_nread",
+            State::Swallow(_) => "conn_swallow",
+        }
+    }
+}
+
+/// Frames are not spoken yet: whoever sends one is told by the end of the connection.
+fn binary(_turn: &mut Turn<'_, '_>) -> Step {
+    Step::stop(State::Command, Progress::Close)
+}
+
+fn swallow(turn: &mut Turn<'_, '_>, left: u64) -> Step {
+    let here = turn.rest().len();
+    let take = usize::try_from(left).unwrap_or(usize::MAX).min(here);
+    turn.at += take;
+    match left - take as u64 {
+        0 => Step::go(State::Command),
+        left => Step::stop(State::Swallow(left), Progress::NeedInput),
+    }
+}
+
+fn skip_line(turn: &mut Turn<'_, '_>) -> Step {
+    match memchr(b'\n', turn.rest()) {
+        Some(newline) => {
+            turn.at += newline + 1;
+            Step::go(State::Command)
+        }
+        None => {
+            turn.at = turn.input.len();
+            Step::stop(State::SkipLine, Progress::NeedInput)
+        }
+    }
+}
+
+const _: () = assert!(
+    size_of::<Session>() <= 32,
+    "ten thousand idle connections each have one"
+);

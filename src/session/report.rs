@@ -1,0 +1,69 @@
+//! The groups of `stats`, gathered from where the numbers are kept, for every protocol.
+
+use crate::base::clock::Now;
+use crate::protocol::text::reply::push_stat;
+use crate::session::shared::Shared;
+use crate::stats::{General, Process, Sink, report_items, report_settings, report_slabs};
+use std::sync::atomic::Ordering;
+
+/// A group of statistics that is a list of names and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Plain `stats`.
+    General,
+    /// As configured.
+    Settings,
+    /// Items by class.
+    Items,
+    /// Memory by class.
+    Slabs,
+    /// Sizes of items, which are not tracked.
+    Sizes,
+}
+
+/// Writes a group.
+pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Sink) {
+    match group {
+        Group::General => general(shared, now).report(sink),
+        Group::Settings => {
+            let verbosity = shared.verbosity.load(Ordering::Relaxed);
+            report_settings(sink, &shared.settings, verbosity, shared.prefixes.is_on());
+        }
+        Group::Items => {
+            let classes = shared.store.classes(now);
+            let temporary = shared.settings.shown.temp_lru;
+            report_items(sink, &classes, &shared.totals(), temporary);
+        }
+        Group::Slabs => {
+            let classes = shared.store.classes(now);
+            let page_size = shared.store.snapshot().page_size;
+            report_slabs(sink, &classes, &shared.totals(), page_size);
+        }
+        Group::Sizes => sink.stat("sizes_status", "disabled"),
+    }
+}
+
+fn general(shared: &Shared, now: Now) -> General<'_> {
+    let (user_us, system_us) = shared.host.rusage_us();
+    General {
+        settings: &shared.settings,
+        totals: shared.totals(),
+        server: shared.server_totals(),
+        store: shared.store.snapshot(),
+        process: Process {
+            pid: shared.host.pid(),
+            user_us,
+            system_us,
+        },
+        now,
+    }
+}
+
+/// Writes `STAT` lines.
+pub(super) struct StatLines<'a>(pub(super) &'a mut Vec<u8>);
+
+impl Sink for StatLines<'_> {
+    fn stat(&mut self, name: &str, value: &str) {
+        push_stat(self.0, name, value);
+    }
+}

@@ -1,0 +1,125 @@
+//! One call of a session: what it reads, where it writes, how much it may still do.
+
+use crate::base::clock::Expiry;
+use crate::protocol::text::ErrorLine;
+use crate::session::output::Output;
+use crate::session::shared::{Context, Shared};
+use crate::session::{OUTPUT_MARK, Progress, State};
+use crate::stats::Counters;
+use crate::store::Miss;
+
+/// Lent to the session's parts for the time of one call.
+pub(super) struct Turn<'t, 'c> {
+    /// The store, the counters, the time.
+    pub(super) context: &'t mut Context<'c>,
+    /// All the input there is.
+    pub(super) input: &'t [u8],
+    /// How much of it has been used up.
+    pub(super) at: usize,
+    /// Where replies go.
+    pub(super) out: &'t mut Output,
+    /// Commands left before others get their turn.
+    pub(super) commands_left: u32,
+}
+
+impl<'t, 'c> Turn<'t, 'c> {
+    /// A turn of as many commands as the operator allows.
+    pub(super) fn new(context: &'t mut Context<'c>, input: &'t [u8], out: &'t mut Output) -> Self {
+        let commands_left = context.shared.settings.requests_per_event.max(1);
+        Self {
+            context,
+            input,
+            at: 0,
+            out,
+            commands_left,
+        }
+    }
+
+    /// Input not used up yet.
+    #[inline]
+    pub(super) fn rest(&self) -> &'t [u8] {
+        &self.input[self.at..]
+    }
+
+    /// Whether no more output may be produced for now.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        self.out.pending() > OUTPUT_MARK
+    }
+
+    /// Counts one command of the turn.
+    #[inline]
+    pub(super) fn count_command(&mut self) {
+        self.commands_left = self.commands_left.saturating_sub(1);
+    }
+
+    /// What all sessions share.
+    #[inline]
+    pub(super) fn shared(&self) -> &'c Shared {
+        self.context.shared
+    }
+
+    /// The worker's counters.
+    #[inline]
+    pub(super) fn counters(&self) -> &'c Counters {
+        self.context.counters
+    }
+
+    /// Appends to the reply.
+    #[inline]
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        self.out.bytes_mut().extend_from_slice(bytes);
+    }
+
+    /// Appends to the reply, if the client wants one.
+    #[inline]
+    pub(super) fn say_unless(&mut self, noreply: bool, bytes: &[u8]) {
+        if !noreply {
+            self.say(bytes);
+        }
+    }
+
+    /// Appends an error line.
+    pub(super) fn error(&mut self, error: ErrorLine) {
+        self.say(error.as_bytes());
+    }
+
+    /// When something dies that a client gave `exptime`.
+    pub(super) fn expiry(&self, exptime: i32) -> Expiry {
+        Expiry::from_exptime(i64::from(exptime), self.context.now)
+    }
+
+    /// Counts why a lookup found nothing.
+    pub(super) fn count_death(&self, miss: Miss) {
+        match miss {
+            Miss::Absent => {}
+            Miss::Expired => self.counters().get_expired.add(1),
+            Miss::Flushed => self.counters().get_flushed.add(1),
+        }
+    }
+}
+
+/// How one step of a session ended.
+pub(super) struct Step {
+    /// Where the conversation stands now.
+    pub(super) state: State,
+    /// Why the turn ends here, if it does.
+    pub(super) stop: Option<Progress>,
+}
+
+impl Step {
+    /// Goes on.
+    #[inline]
+    pub(super) fn go(state: State) -> Self {
+        Self { state, stop: None }
+    }
+
+    /// Ends the turn.
+    #[inline]
+    pub(super) fn stop(state: State, progress: Progress) -> Self {
+        Self {
+            state,
+            stop: Some(progress),
+        }
+    }
+}

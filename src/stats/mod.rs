@@ -1,0 +1,72 @@
+//! Numbers to names: counters, and the reports that `stats` sends.
+//!
+//! A report writes names and values to a [`Sink`]; whether they become `STAT` lines or packets is
+//! the sink's business. Values have no spaces and are never empty: readers split at spaces.
+
+mod counters;
+mod detail;
+mod general;
+mod items;
+mod settings;
+mod slabs;
+
+pub use counters::{
+    ClassCounters, ClassTotals, Counter, Counters, PerClass, ServerCounters, ServerTotals, Totals,
+};
+pub use detail::{PREFIXES_MAX, PrefixStats, Recorded};
+pub use general::{General, Process};
+pub use items::report_items;
+pub use settings::report_settings;
+pub use slabs::report_slabs;
+
+use std::fmt::Display;
+
+/// The version of memcached that this daemon behaves as; clients choose their paths by it.
+pub const COMPATIBLE_VERSION: &str = "1.6.45";
+
+/// Where a report goes.
+pub trait Sink {
+    /// Takes one name and its value.
+    fn stat(&mut self, name: &str, value: &str);
+
+    /// Takes a value that formats itself.
+    fn show(&mut self, name: &str, value: impl Display)
+    where
+        Self: Sized,
+    {
+        self.stat(name, &value.to_string());
+    }
+}
+
+fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A sink that remembers.
+
+    use super::Sink;
+
+    /// Names and values in order.
+    #[derive(Default)]
+    pub(crate) struct Recorder(pub(crate) Vec<(String, String)>);
+
+    impl Sink for Recorder {
+        fn stat(&mut self, name: &str, value: &str) {
+            assert!(
+                !name.contains(' ') && !value.contains(' ') && !value.is_empty(),
+                "{name}"
+            );
+            self.0.push((name.into(), value.into()));
+        }
+    }
+
+    impl Recorder {
+        /// The value of `name`.
+        pub(crate) fn value(&self, name: &str) -> &str {
+            let found = self.0.iter().find(|(known, _)| known == name);
+            &found.unwrap_or_else(|| panic!("no {name}")).1
+        }
+    }
+}

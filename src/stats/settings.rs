@@ -1,0 +1,180 @@
+//! The report of `stats settings`: memcached's names, then who is really speaking.
+
+use crate::base::settings::{EvictionPolicy, ProtocolChoice, Settings, ShownSettings};
+use crate::stats::{Sink, yes_no};
+use std::path::Path;
+
+/// Writes the report. `verbosity` and `detail` are those of the moment.
+pub fn report_settings(sink: &mut impl Sink, settings: &Settings, verbosity: u8, detail: bool) {
+    listeners(sink, settings, verbosity);
+    limits(sink, settings, detail);
+    slabs(sink, &settings.shown);
+    crawler(sink, settings);
+    segments(sink, &settings.shown);
+    logs(sink, settings);
+    sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
+    sink.show(
+        "eviction",
+        match settings.store.policy {
+            EvictionPolicy::S3Clock => "s3clock",
+            EvictionPolicy::Lru => "lru",
+            EvictionPolicy::Lfu => "lfu",
+        },
+    );
+}
+
+fn listeners(sink: &mut impl Sink, settings: &Settings, verbosity: u8) {
+    sink.show("maxbytes", settings.store.memory_limit);
+    sink.show("maxconns", settings.connections_max);
+    sink.show("tcpport", settings.tcp_port.unwrap_or(0));
+    sink.show("udpport", settings.udp_port.unwrap_or(0));
+    if settings.listen.is_empty() {
+        sink.show("inter", "NULL");
+    } else {
+        sink.show("inter", settings.listen.join(","));
+    }
+    sink.show("verbosity", verbosity);
+    sink.show("oldest", 0);
+    sink.show("evictions", if settings.store.evict { "on" } else { "off" });
+    sink.show(
+        "domain_socket",
+        path(settings.unix_socket.as_deref(), "NULL"),
+    );
+    sink.show("umask", format!("{:o}", settings.unix_mask));
+    sink.show("shutdown_command", yes_no(settings.shutdown_enabled));
+}
+
+fn limits(sink: &mut impl Sink, settings: &Settings, detail: bool) {
+    sink.show(
+        "growth_factor",
+        format!("{:.2}", settings.store.growth_factor.unwrap_or(1.25)),
+    );
+    sink.show("chunk_size", settings.store.chunk_size_min.unwrap_or(48));
+    sink.show("num_threads", settings.threads);
+    sink.show("num_threads_per_udp", settings.threads);
+    // A delimiter that would split the line shows as the default.
+    let delimiter = Some(settings.prefix_delimiter)
+        .filter(u8::is_ascii_graphic)
+        .unwrap_or(b':');
+    sink.show("stat_key_prefix", char::from(delimiter));
+    sink.show("detail_enabled", yes_no(detail));
+    sink.show("reqs_per_event", settings.requests_per_event);
+    sink.show("cas_enabled", yes_no(settings.store.cas));
+    sink.show("tcp_backlog", settings.backlog);
+    sink.show(
+        "binding_protocol",
+        match settings.protocol {
+            ProtocolChoice::Auto => "auto-negotiate",
+            ProtocolChoice::Ascii => "ascii",
+            ProtocolChoice::Binary => "binary",
+        },
+    );
+    sink.show("auth_enabled_sasl", yes_no(settings.sasl));
+    sink.show(
+        "auth_enabled_ascii",
+        path(settings.auth_file.as_deref(), "no"),
+    );
+    sink.show("item_size_max", settings.store.item_size_max);
+    sink.show("maxconns_fast", yes_no(settings.connections_refuse));
+}
+
+fn slabs(sink: &mut impl Sink, shown: &ShownSettings) {
+    sink.show("hashpower_init", shown.hashpower_init);
+    sink.show("slab_reassign", yes_no(shown.slab_reassign));
+    sink.show("slab_automove", shown.slab_automove);
+    sink.show(
+        "slab_automove_ratio",
+        format!("{:.2}", shown.slab_automove_ratio),
+    );
+    sink.show("slab_automove_window", shown.slab_automove_window);
+    sink.show("slab_chunk_max", shown.slab_chunk_max);
+}
+
+fn crawler(sink: &mut impl Sink, settings: &Settings) {
+    let shown = &settings.shown;
+    sink.show("lru_crawler", yes_no(shown.lru_crawler));
+    sink.show("lru_crawler_sleep", shown.lru_crawler_sleep);
+    sink.show("lru_crawler_tocrawl", shown.lru_crawler_tocrawl);
+    sink.show("tail_repair_time", shown.tail_repair_time);
+    sink.show("flush_enabled", yes_no(settings.flush_enabled));
+    sink.show("dump_enabled", yes_no(settings.dump_enabled));
+    sink.show("hash_algorithm", &shown.hash_algorithm);
+}
+
+fn segments(sink: &mut impl Sink, shown: &ShownSettings) {
+    sink.show("lru_maintainer_thread", yes_no(shown.lru_maintainer));
+    sink.show("lru_segmented", yes_no(shown.lru_maintainer));
+    sink.show("hot_lru_pct", shown.hot_lru_pct);
+    sink.show("warm_lru_pct", shown.warm_lru_pct);
+    sink.show("hot_max_factor", format!("{:.2}", shown.hot_max_factor));
+    sink.show("warm_max_factor", format!("{:.2}", shown.warm_max_factor));
+    sink.show("temp_lru", yes_no(shown.temp_lru));
+    sink.show("temporary_ttl", shown.temporary_ttl);
+}
+
+fn logs(sink: &mut impl Sink, settings: &Settings) {
+    let shown = &settings.shown;
+    sink.show("idle_timeout", settings.idle_timeout_s);
+    sink.show("watcher_logbuf_size", shown.watcher_logbuf_size);
+    sink.show("worker_logbuf_size", shown.worker_logbuf_size);
+    sink.show("read_buf_mem_limit", shown.read_buf_mem_limit);
+    sink.show("track_sizes", yes_no(shown.track_sizes));
+    sink.show("inline_ascii_response", "no");
+    sink.show("num_napi_ids", 0);
+    sink.show("memory_file", "(null)");
+    sink.show("client_flags_size", size_of::<u32>());
+}
+
+fn path(path: Option<&Path>, none: &str) -> String {
+    // Readers split at spaces.
+    path.map_or_else(
+        || none.into(),
+        |path| path.to_string_lossy().replace(' ', "%20"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::testing::Recorder;
+
+    fn report(settings: &Settings) -> Recorder {
+        let mut recorder = Recorder::default();
+        report_settings(&mut recorder, settings, 1, true);
+        recorder
+    }
+
+    #[test]
+    fn defaults_are_shown_as_memcached_shows_them() {
+        let report = report(&Settings::default());
+        for (name, value) in [
+            ("maxbytes", "67108864"),
+            ("inter", "NULL"),
+            ("verbosity", "1"),
+            ("domain_socket", "NULL"),
+            ("umask", "700"),
+            ("growth_factor", "1.25"),
+            ("detail_enabled", "yes"),
+            ("binding_protocol", "auto-negotiate"),
+            ("auth_enabled_ascii", "no"),
+            ("lru_crawler", "yes"),
+            ("hot_max_factor", "0.20"),
+            ("client_flags_size", "4"),
+        ] {
+            assert_eq!(report.value(name), value, "{name}");
+        }
+        assert!(report.value("server").starts_with("nuthatch-"));
+    }
+
+    #[test]
+    fn paths_and_delimiters_never_split_a_line() {
+        let settings = Settings {
+            unix_socket: Some("/tmp/a b".into()),
+            prefix_delimiter: b' ',
+            ..Settings::default()
+        };
+        let report = report(&settings);
+        assert_eq!(report.value("domain_socket"), "/tmp/a%20b");
+        assert_eq!(report.value("stat_key_prefix"), ":");
+    }
+}

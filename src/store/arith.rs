@@ -1,0 +1,240 @@
+//! Counting: adding to and subtracting from values that are decimal numbers.
+
+use crate::base::clock::Now;
+use crate::store::HashedKey;
+use crate::store::index::Print;
+use crate::store::item::{Header, state};
+use crate::store::lane::Lane;
+use crate::store::outcome::{Arith, Counted, StoreError, StoreMode, StoreOutcome, StoreRequest};
+use crate::store::storing::{Linked, Linking};
+use crate::store::stripe::Found;
+use crate::store::upload::MARKS;
+
+/// What the stripe's lock was let go with.
+enum Step {
+    Answer(Counted),
+    Missing,
+    /// The number has outgrown its chunk: it goes into a new one.
+    Move(Found, u64),
+}
+
+impl Lane {
+    /// Adds to or subtracts from the number that an item's value is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OutOfMemory`] if the item had to be created or moved and could not.
+    pub fn arith(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: &Arith,
+        now: Now,
+    ) -> Result<Counted, StoreError> {
+        loop {
+            match self.try_arith(key, how, now) {
+                Step::Answer(counted) => return Ok(counted),
+                Step::Missing => {
+                    let Some((number, expiry)) = how.initial else {
+                        return Ok(Counted::NotFound);
+                    };
+                    let expiry = how.touch.unwrap_or(expiry);
+                    let request = StoreRequest {
+                        mode: StoreMode::Add,
+                        expiry,
+                        explicit_cas: how.explicit_cas,
+                        binary_key: how.binary_key,
+                        ..StoreRequest::default()
+                    };
+                    let text = itoa::Buffer::new().format(number).to_owned();
+                    let stored = self.put(key, &request, text.as_bytes(), now)?;
+                    if stored.outcome == StoreOutcome::Stored {
+                        let (cas, class) = (stored.cas, stored.class);
+                        return Ok(Counted::Number {
+                            value: number,
+                            cas,
+                            expiry,
+                            class,
+                            created: true,
+                        });
+                    }
+                }
+                Step::Move(found, value) => {
+                    if let Some(counted) = self.move_number(key, how, found, value, now)? {
+                        return Ok(counted);
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_arith(&mut self, key: &HashedKey<'_>, how: &Arith, now: Now) -> Step {
+        let store = &*self.store;
+        let place = key.hash.place();
+        let mut stripe = store.stripe(place);
+        let found = stripe
+            .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
+            .filter(|found| stripe.death(found.header, now).is_none());
+        let Some(found) = found else {
+            return Step::Missing;
+        };
+        if how
+            .compare
+            .is_some_and(|id| id != store.cas_id(place, found.chunk, found.header))
+        {
+            return Step::Answer(Counted::Exists);
+        }
+        let Some(old) = self.number_in(&found) else {
+            return Step::Answer(Counted::NonNumeric);
+        };
+        let value = if how.down {
+            old.saturating_sub(how.delta)
+        } else {
+            old.wrapping_add(how.delta)
+        };
+        let mut digits = itoa::Buffer::new();
+        let text = digits.format(value).as_bytes();
+        let mut shape = store.slabs.shape_of(found.chunk, found.header);
+        shape.value_len = text.len() as u32;
+        shape.explicit_cas = how.explicit_cas.filter(|_| store.cas);
+        if !store.fits_in_place(&found, shape) {
+            return Step::Move(found, value);
+        }
+        let before = store.slabs.item_size(found.chunk, found.header);
+        let expiry = how.touch.unwrap_or(found.header.expiry());
+        let header = Header {
+            part_len: shape.value_len,
+            low: expiry.to_bits(),
+            high: stripe.next_cas(),
+            ..found.header.touched(now)
+        };
+        let header = store.slabs.write_options(found.chunk, header, shape);
+        store
+            .slabs
+            .arena
+            .write(store.slabs.part_at(found.chunk, header), text);
+        store
+            .slabs
+            .page(store.slabs.page_of(found.chunk))
+            .note_expiry(expiry);
+        let cas = store.cas_id(place, found.chunk, header);
+        let after = store.slabs.item_size(found.chunk, header);
+        drop(stripe);
+        let class = store.slabs.class_of(found.chunk);
+        self.tallies(class)
+            .bytes
+            .add(u64::from(after).wrapping_sub(u64::from(before)));
+        Step::Answer(Counted::Number {
+            value,
+            cas,
+            expiry,
+            class,
+            created: false,
+        })
+    }
+
+    /// Links a new item with the number in place of `found`; `None` if that has changed.
+    fn move_number(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: &Arith,
+        found: Found,
+        value: u64,
+        now: Now,
+    ) -> Result<Option<Counted>, StoreError> {
+        let flags = self.with_stripe(key, |store, stripe| {
+            let still = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
+            still
+                .filter(|still| still.header.high == found.header.high)
+                .map(|still| store.slabs.client_flags(still.chunk, still.header))
+        });
+        let Some(client_flags) = flags else {
+            return Ok(None);
+        };
+        let expiry = how.touch.unwrap_or(found.header.expiry());
+        let explicit_cas = how.explicit_cas;
+        let request = StoreRequest {
+            client_flags,
+            expiry,
+            explicit_cas,
+            ..StoreRequest::default()
+        };
+        let mut digits = itoa::Buffer::new();
+        let text = digits.format(value).as_bytes();
+        let mut upload = self.begin(key, &request, text.len() as u32, now)?;
+        self.fill(&mut upload, text, now)?;
+        let linking = Linking {
+            request: &request,
+            chunk: upload.into_chunk(),
+            over: Some(found.header.high),
+            keep: MARKS | state::FETCHED,
+            set: 0,
+        };
+        Ok(match self.link(key, &linking, now)? {
+            Linked::Changed => None,
+            Linked::Done(stored) => {
+                let (cas, class) = (stored.cas, stored.class);
+                Some(Counted::Number {
+                    value,
+                    cas,
+                    expiry,
+                    class,
+                    created: false,
+                })
+            }
+        })
+    }
+
+    fn number_in(&self, found: &Found) -> Option<u64> {
+        // A number with leading zeros may be long, but not as long as a chain.
+        if found.header.has(state::CHAINED) || found.header.part_len > 1024 {
+            return None;
+        }
+        let mut text = [0; 1024];
+        let text = &mut text[..found.header.part_len as usize];
+        let slabs = &self.store.slabs;
+        slabs
+            .arena
+            .read(slabs.part_at(found.chunk, found.header), text);
+        parse_number(text)
+    }
+}
+
+/// Reads a stored value the way C's `strtoull` does, as counters in the field rely on: blanks and
+/// a plus sign may come first, and it ends at a blank or a NUL.
+fn parse_number(text: &[u8]) -> Option<u64> {
+    let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let start = text.iter().position(|byte| !blank(byte))?;
+    let text = &text[start..];
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let end = text
+        .iter()
+        .position(|byte| blank(byte) || *byte == 0)
+        .unwrap_or(text.len());
+    crate::base::number::parse_u64(&text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_c_reads_them() {
+        for (text, expected) in [
+            (&b"0"[..], Some(0)),
+            (b"  42 ", Some(42)),
+            (b"+7", Some(7)),
+            (b"007", Some(7)),
+            (b"12\0rest", Some(12)),
+            (b"12 rest", Some(12)),
+            (b"18446744073709551615", Some(u64::MAX)),
+            (b"18446744073709551616", None),
+            (b"-1", None),
+            (b"12x", None),
+            (b"", None),
+            (b"   ", None),
+            (b"+", None),
+        ] {
+            assert_eq!(parse_number(text), expected, "{}", text.escape_ascii());
+        }
+    }
+}

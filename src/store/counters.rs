@@ -1,0 +1,117 @@
+//! Numbers that one lane writes and everybody may add up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number with one writer: a load and a store instead of a locked instruction.
+///
+/// Amounts wrap, so that a lane may count down what another lane counted up; only the sum over the
+/// lanes means something.
+#[derive(Debug, Default)]
+pub(crate) struct Tally(AtomicU64);
+
+impl Tally {
+    #[inline]
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.get().wrapping_add(n), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn sub(&self, n: u64) {
+        self.0.store(self.get().wrapping_sub(n), Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! class_tallies {
+    ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {
+        /// What one lane has done in one class.
+        #[derive(Debug, Default)]
+        pub(crate) struct ClassTallies {
+            $($(#[$doc])+ pub(crate) $name: Tally,)+
+        }
+
+        /// A class's tallies summed over the lanes.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub(crate) struct ClassSums {
+            $($(#[$doc])+ pub(crate) $name: u64,)+
+        }
+
+        impl ClassSums {
+            /// Adds one lane's.
+            pub(crate) fn add(&mut self, tallies: &ClassTallies) {
+                $(self.$name = self.$name.wrapping_add(tallies.$name.get());)+
+            }
+
+            /// The growth since `baseline`, field by field.
+            pub(crate) fn since(self, baseline: Self) -> Self {
+                Self { $($name: self.$name.wrapping_sub(baseline.$name),)+ }
+            }
+
+            /// Adds another class's.
+            pub(crate) fn merge(&mut self, other: Self) {
+                $(self.$name = self.$name.wrapping_add(other.$name);)+
+            }
+        }
+    };
+}
+
+class_tallies! {
+    /// Linked items whose first chunk is of this class.
+    items,
+    /// Their bytes.
+    bytes,
+    /// Items ever linked.
+    linked,
+    /// Live items removed to make room.
+    evicted,
+    /// Of those, items with an expiry.
+    evicted_nonzero,
+    /// Of those, items never fetched.
+    evicted_unfetched,
+    /// Of those, items with hits still counted.
+    evicted_active,
+    /// Dead items met by an eviction.
+    reclaimed,
+    /// Dead items removed that were never fetched.
+    expired_unfetched,
+    /// Dead items removed in the background.
+    crawler_reclaimed,
+    /// Items looked at in the background.
+    crawler_checked,
+    /// Stores that found no memory.
+    out_of_memory,
+    /// Items that left the small queue for the main part.
+    promoted,
+    /// New items whose ghost was found.
+    ghost_hits,
+    /// Items relocated by page moves.
+    rescued,
+    /// Items removed by page moves.
+    move_evicted,
+    /// Pages taken from this class for another.
+    pages_lost,
+}
+
+/// What one lane has done.
+#[derive(Debug)]
+pub(crate) struct LaneTallies {
+    classes: Box<[ClassTallies]>,
+}
+
+impl LaneTallies {
+    pub(crate) fn new(classes: usize) -> Self {
+        Self {
+            classes: (0..classes).map(|_| ClassTallies::default()).collect(),
+        }
+    }
+
+    /// The tallies of one class, by number.
+    #[inline]
+    pub(crate) fn class(&self, number: u8) -> &ClassTallies {
+        &self.classes[usize::from(number)]
+    }
+}

@@ -1,0 +1,182 @@
+//! Background reclaiming: a bounded walk over the pages that frees what is dead.
+
+use crate::base::clock::{Expiry, Now};
+use crate::store::Store;
+use crate::store::index::Print;
+use crate::store::lane::Lane;
+use crate::store::slab::{ChunkRef, INDEX, PageId};
+use crate::store::stripe::Found;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where the walk is. Pages are visited in address order, round and round; one in which nothing
+/// can have expired costs a look at its record.
+#[derive(Debug, Default)]
+pub(crate) struct Crawler {
+    page: u32,
+    slot: u32,
+    /// Flushes that were pending when this round began, and where it began.
+    flushes: u64,
+    /// Pages left of a round that looks at everything because of a flush.
+    round_left: u32,
+}
+
+/// Items that one step looks at, at most: some tens of microseconds.
+const ITEMS_PER_STEP: u32 = 2048;
+
+impl Lane {
+    /// Does a bounded amount of background work: appointed flushes and a step of the crawler.
+    ///
+    /// Returns whether there is more to do at once.
+    pub fn maintain(&mut self, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        if store.flush_due.load(Ordering::Relaxed) <= now.ticks {
+            store.flush();
+        }
+        let Some(mut crawler) = store.crawler.try_lock() else {
+            return false;
+        };
+        self.crawl(&mut crawler, now)
+    }
+
+    fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        let pages = store.slabs.page_total();
+        let begun = store.flushes_begun.load(Ordering::SeqCst);
+        // Only after all marks are set: a round that overtakes one would miss what it kills.
+        let settled = begun == store.flushes_done.load(Ordering::SeqCst);
+        if settled && begun != crawler.flushes && crawler.round_left == 0 {
+            crawler.flushes = begun;
+            crawler.round_left = pages + 1;
+        }
+        let mut items = 0;
+        let mut looked = 0;
+        while items < ITEMS_PER_STEP && looked <= pages {
+            looked += 1;
+            let page = PageId(crawler.page);
+            let owner = store.slabs.page(page);
+            let due = owner.expires() <= now.ticks || crawler.round_left > 0;
+            if owner.is_owned() && owner.class() != INDEX && due {
+                items += self.crawl_page(crawler, page, ITEMS_PER_STEP, now);
+                if crawler.slot > 0 {
+                    return true;
+                }
+            }
+            crawler.slot = 0;
+            crawler.page = (crawler.page + 1) % pages;
+            self.end_round(crawler);
+        }
+        looked <= pages
+    }
+
+    fn end_round(&self, crawler: &mut Crawler) {
+        if crawler.round_left == 0 {
+            return;
+        }
+        crawler.round_left -= 1;
+        let store = &self.store;
+        if crawler.round_left > 0 {
+            return;
+        }
+        // Every page has been walked since that flush, so nothing is left that it killed. A later
+        // flush has said so before it set its first mark, and then all marks stay.
+        for stripe in &store.stripes {
+            let mut stripe = stripe.lock();
+            if store.flushes_begun.load(Ordering::SeqCst) == crawler.flushes {
+                stripe.lift_flush();
+            }
+        }
+    }
+
+    /// Walks a page from the crawler's slot on; sets that to 0 when the page is done.
+    fn crawl_page(&mut self, crawler: &mut Crawler, id: PageId, budget: u32, now: Now) -> u32 {
+        let store = Arc::clone(&self.store);
+        let page = store.slabs.page(id);
+        let class = page.class();
+        if crawler.slot == 0 {
+            page.forget_expiries();
+        }
+        let end = page.bump().min(crawler.slot + budget);
+        let begin = crawler.slot;
+        let mut checked = 0;
+        for slot in begin..end {
+            let chunk = store.slabs.chunk_in(id, class, slot);
+            let header = store.slabs.header(chunk);
+            if !header.is_linked_item() {
+                continue;
+            }
+            checked += 1;
+            page.note_expiry(header.expiry());
+            if header.expiry().has_passed(now) || crawler.round_left > 0 {
+                self.reclaim_if_dead(chunk, now);
+            }
+        }
+        if page.is_owned() && page.class() == class {
+            self.tallies(class).crawler_checked.add(checked);
+        }
+        let done = end >= page.bump();
+        crawler.slot = if done { 0 } else { end };
+        if done && page.expires() <= now.ticks {
+            // What was due has been freed; what is left was noted above with the dead. Once more.
+            self.reckon(id, now);
+        }
+        end - begin
+    }
+
+    /// Takes the page's earliest expiry anew, over the items that are left.
+    fn reckon(&self, id: PageId, now: Now) {
+        let slabs = &self.store.slabs;
+        let page = slabs.page(id);
+        let class = page.class();
+        page.forget_expiries();
+        for slot in 0..page.bump() {
+            let header = slabs.header(slabs.chunk_in(id, class, slot));
+            if header.is_linked_item() {
+                // What is dead and still here is pinned: look again in a second, not at once.
+                let expiry = header.expiry();
+                let again = Expiry::from_exptime(1, now);
+                page.note_expiry(if expiry.has_passed(now) {
+                    again
+                } else {
+                    expiry
+                });
+            }
+        }
+    }
+
+    fn reclaim_if_dead(&mut self, chunk: ChunkRef, now: Now) {
+        let store = Arc::clone(&self.store);
+        let Some(hash) = store.hash_of(chunk) else {
+            return;
+        };
+        let mut stripe = store.stripe(hash.place());
+        let print = Print::new(hash, store.stripe_bits);
+        let Some((slot, _)) = stripe
+            .index
+            .find(&store.slabs, print, |other| other == chunk)
+        else {
+            return;
+        };
+        let found = Found {
+            slot,
+            chunk,
+            header: store.slabs.header(chunk),
+        };
+        if stripe.death(found.header, now).is_none() {
+            return;
+        }
+        let gone = stripe.unlink(&store.slabs, print, found);
+        drop(stripe);
+        self.tallies_of(chunk).crawler_reclaimed.add(1);
+        self.discard_dead(gone);
+    }
+}
+
+impl Store {
+    /// The tick of the appointed flush, if there is one.
+    #[must_use]
+    pub fn flush_due(&self) -> Option<u64> {
+        let due = self.flush_due.load(Ordering::Relaxed);
+        (due != u64::MAX).then_some(due)
+    }
+}

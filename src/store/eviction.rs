@@ -1,0 +1,424 @@
+//! S3-CLOCK: which items go when a class is full.
+//!
+//! ```text
+//!   new item ──▶ ring (a tenth of the class) ── hit twice ──▶ main part ──▶ clock hand
+//!      │                  │                                   ▲               │ hits left: one less
+//!      │                  └── else: out, leaves a ghost       │               └ none left: out
+//!      └── its ghost was found ───────────────────────────────┘
+//! ```
+//!
+//! S3-FIFO without linked lists. A hit only counts in the item's header. Whether an item is in the
+//! ring or in the main part is one bit there, so a promotion moves nothing. The main part is all
+//! slots of the class's pages with that bit, in address order, under a clock hand. Ghosts live in
+//! the index's empty slots.
+//!
+//! A ring entry may be stale: the item was deleted, replaced or promoted meanwhile. The judgement
+//! under the stripe's lock finds that out. While the cache fills, nothing is evicted and the oldest
+//! ring entries beyond the ring's share become main.
+//!
+//! The other policies are the same machinery without ring and ghosts: all items are main. `lru` is
+//! CLOCK with one reference bit, `lfu` counts up to three hits.
+
+use crate::base::clock::Now;
+use crate::base::hash::Place;
+use crate::base::settings::EvictionPolicy;
+use crate::store::index::Print;
+use crate::store::item::{Header, state};
+use crate::store::lane::{Lane, stock_size};
+use crate::store::outcome::ClassId;
+use crate::store::slab::{ChunkRef, ClassState, INDEX, RingEntry};
+use crate::store::stripe::{Found, Stripe, Unlinked};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The ring's share of a class's items: one in this many.
+const RING_SHARE: u64 = 10;
+
+/// Hits that take an item from the ring into the main part. Two is better than one on the large
+/// published key-value traces, if not on all.
+const PROMOTION_HITS: u16 = 2;
+
+/// Candidates picked under one class lock.
+const BATCH: usize = 16;
+
+/// Slots the hand passes under one class lock.
+const HAND_STEPS: u32 = 512;
+
+/// Candidates that may be spared in one search before the next one goes whatever its hits: bounds
+/// the work of one request.
+const SECOND_CHANCES: u32 = 96;
+
+/// A class takes a page from another whose items stay this many times longer.
+const AGE_RATIO: u64 = 4;
+
+/// An item that may have to go.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    chunk: ChunkRef,
+    /// Where its key belongs, if the ring knew it.
+    place: Option<Place>,
+}
+
+/// What became of a candidate.
+enum Judged {
+    /// It was not what it seemed, or may not go.
+    Spared,
+    /// It is out.
+    Out(Unlinked, Cause),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Evicted,
+    Dead,
+}
+
+impl Lane {
+    /// Refills the stock of `class` and returns one chunk.
+    ///
+    /// In this order: free chunks, a free page, a page of a class whose items stay much longer,
+    /// evictions, any page that can be had.
+    pub(crate) fn refill(&mut self, class: ClassId, now: Now) -> Option<ChunkRef> {
+        self.flush_fresh(class, now);
+        let want = stock_size(self.store.slabs.table.size(class));
+        let mut got = std::mem::take(&mut self.freed);
+        got.clear();
+        self.store.slabs.take(class, want, &mut got);
+        if got.is_empty() && self.store.slabs.take_index_hunger() {
+            self.feed_index(now);
+        }
+        if got.is_empty() && self.store.evict {
+            if self.deserves_page(class) && self.steal_page(class, false, now) {
+                self.store.slabs.take(class, want, &mut got);
+            }
+            if got.is_empty() {
+                self.make_room(class, want, now, &mut got);
+            }
+        }
+        if got.is_empty() && self.steal_page(class, true, now) {
+            self.store.slabs.take(class, want, &mut got);
+        }
+        let first = got.pop();
+        let mut desk = self.store.desks[self.id].lock();
+        let stock = &mut desk.magazines[usize::from(class.0)].free;
+        let mut rest = got.drain(..);
+        for chunk in rest.by_ref().take(want.saturating_sub(stock.len())) {
+            stock.push(chunk);
+        }
+        drop(desk);
+        let surplus: Vec<ChunkRef> = rest.collect();
+        for chunk in surplus {
+            self.store.slabs.give(chunk);
+        }
+        self.freed = got;
+        first
+    }
+
+    /// Makes room for the index: a page of its own. True if there is reason to try again.
+    pub(crate) fn feed_index(&mut self, now: Now) -> bool {
+        if let Some(spare) = self.store.slabs.take_one(INDEX) {
+            // Somebody else has fed it.
+            self.store.slabs.give(spare);
+            return true;
+        }
+        self.steal_page(INDEX, true, now)
+    }
+
+    /// Moves the lane's new items of `class` to the class's ring; the ring's oldest beyond its
+    /// share become main.
+    pub(crate) fn flush_fresh(&mut self, class: ClassId, now: Now) {
+        let mut desk = self.store.desks[self.id].lock();
+        let mut fresh = std::mem::take(&mut desk.magazines[usize::from(class.0)].fresh);
+        drop(desk);
+        if fresh.is_empty() {
+            return;
+        }
+        let share = self.ring_share(class);
+        let store = Arc::clone(&self.store);
+        let mut state = store.slabs.lock(class);
+        let mut promoted = vec![];
+        for &entry in &fresh {
+            if !state.ring.push(&store.slabs, entry) {
+                promoted.push(entry);
+            }
+        }
+        let surplus = (state.ring.len() as u64).saturating_sub(share.max(BATCH as u64));
+        // Twice as many as came in, so that the ring gets down to its share but no one pays for all.
+        let surplus = if state.free > 0 {
+            surplus.min(fresh.len() as u64 * 2)
+        } else {
+            0
+        };
+        promoted.extend((0..surplus).map_while(|_| state.ring.pop(&store.slabs)));
+        drop(state);
+        self.promote(&promoted, now);
+        fresh.clear();
+        // The buffer goes back, so that filling it does not allocate.
+        let mut desk = store.desks[self.id].lock();
+        let place = &mut desk.magazines[usize::from(class.0)].fresh;
+        if place.is_empty() {
+            *place = fresh;
+        }
+    }
+
+    fn promote(&mut self, entries: &[RingEntry], now: Now) {
+        let store = Arc::clone(&self.store);
+        for entry in entries {
+            store.slabs.arena.prefetch(store.slabs.offset(entry.chunk));
+        }
+        for entry in entries {
+            let candidate = Candidate {
+                chunk: entry.chunk,
+                place: Some(entry.place),
+            };
+            let mut stripe = store.stripe(entry.place);
+            if let Some((_, found)) = self.verify(&stripe, candidate, entry.place)
+                && stripe.death(found.header, now).is_none()
+            {
+                set_main(self, &mut stripe, found);
+            }
+        }
+    }
+
+    fn ring_share(&self, class: ClassId) -> u64 {
+        self.items_of(class) / RING_SHARE
+    }
+
+    fn items_of(&self, class: ClassId) -> u64 {
+        let lanes = self.store.tallies.iter();
+        lanes.fold(0, |sum, lane| {
+            sum.wrapping_add(lane.class(class.0).items.get())
+        })
+    }
+
+    /// Whether items of `class` go so much sooner than those of some other class that it should
+    /// get a page of that one instead of evicting its own.
+    fn deserves_page(&self, class: ClassId) -> bool {
+        let slabs = &self.store.slabs;
+        self.donor(class).is_some_and(|donor| {
+            slabs.eviction_age(donor) > slabs.eviction_age(class).saturating_mul(AGE_RATIO)
+        })
+    }
+
+    /// Evicts until `want` chunks of `class` are in `out`, or there is nothing to evict.
+    fn make_room(&mut self, class: ClassId, want: usize, now: Now, out: &mut Vec<ChunkRef>) {
+        let total = self.items_of(class);
+        let mut candidates = Vec::with_capacity(BATCH);
+        let (mut spared, mut evicted) = (0, 0);
+        // Twice round the clock finds nothing only if everything is pinned or in flight.
+        let mut steps_left = {
+            let state = self.store.slabs.lock(class);
+            2 * self.store.slabs.used_locked(&state, class) + u64::from(HAND_STEPS)
+        };
+        while out.len() < want && steps_left > 0 {
+            candidates.clear();
+            let steps = self.pick(class, total, &mut candidates);
+            steps_left = steps_left.saturating_sub(u64::from(steps).max(1));
+            for &candidate in &candidates {
+                let force = spared >= SECOND_CHANCES;
+                match self.judge_candidate(candidate, force, now) {
+                    Judged::Spared => spared += 1,
+                    Judged::Out(gone, cause) => {
+                        evicted += 1;
+                        self.count_out_of(&gone, cause, now);
+                        self.collect(class, gone, out);
+                    }
+                }
+            }
+        }
+        self.store.slabs.count_evicted(class, evicted, total);
+        self.store.slabs.count_allocated(class, out.len());
+    }
+
+    /// Picks candidates; returns the hand's steps.
+    fn pick(&self, class: ClassId, total: u64, out: &mut Vec<Candidate>) -> u32 {
+        let slabs = &self.store.slabs;
+        let mut state = slabs.lock(class);
+        let ring = state.ring.len() as u64;
+        if ring > 0 && (ring > total / RING_SHARE || ring >= total) {
+            while out.len() < BATCH
+                && let Some(entry) = state.ring.pop(slabs)
+            {
+                slabs.arena.prefetch(slabs.offset(entry.chunk));
+                out.push(Candidate {
+                    chunk: entry.chunk,
+                    place: Some(entry.place),
+                });
+            }
+            return 0;
+        }
+        self.turn_hand(&mut state, class, out)
+    }
+
+    /// Moves the clock hand over slots until it has met enough items of the main part.
+    fn turn_hand(&self, state: &mut ClassState, class: ClassId, out: &mut Vec<Candidate>) -> u32 {
+        let slabs = &self.store.slabs;
+        let with_small = state.ring.len() == 0;
+        let mut steps = 0;
+        while steps < HAND_STEPS && out.len() < BATCH && !state.pages.is_empty() {
+            let (position, slot) = state.hand;
+            let page = state.pages[position % state.pages.len()];
+            if slot >= slabs.page(page).bump() {
+                state.hand = ((position + 1) % state.pages.len(), 0);
+                steps += 1;
+                continue;
+            }
+            state.hand = (position % state.pages.len(), slot + 1);
+            steps += 1;
+            let chunk = slabs.chunk_in(page, class, slot);
+            let header = slabs.header(chunk);
+            if header.is_linked_item() && (with_small || header.has(state::MAIN)) {
+                out.push(Candidate { chunk, place: None });
+            } else if header.is_continuation() {
+                // The last piece of a long item; the item itself is in the hand of its own class.
+                let owner = ChunkRef(header.high);
+                if slabs.class_of(owner) != class {
+                    out.push(Candidate {
+                        chunk: owner,
+                        place: None,
+                    });
+                }
+            }
+        }
+        steps
+    }
+
+    /// The linked item that a candidate stands for, with its stripe locked.
+    fn verify(
+        &self,
+        stripe: &Stripe,
+        candidate: Candidate,
+        place: Place,
+    ) -> Option<(Print, Found)> {
+        let store = &self.store;
+        let slabs = &store.slabs;
+        let header = slabs.header(candidate.chunk);
+        if !header.is_linked_item() {
+            return None;
+        }
+        let hash = store
+            .hash_of(candidate.chunk)
+            .filter(|hash| hash.place() == place)?;
+        let print = Print::new(hash, store.stripe_bits);
+        let (slot, chunk) = stripe
+            .index
+            .find(slabs, print, |chunk| chunk == candidate.chunk)?;
+        Some((
+            print,
+            Found {
+                slot,
+                chunk,
+                header: slabs.header(chunk),
+            },
+        ))
+    }
+
+    /// Judges one candidate under its stripe's lock.
+    fn judge_candidate(&mut self, candidate: Candidate, force: bool, now: Now) -> Judged {
+        let store = Arc::clone(&self.store);
+        let from_ring = candidate.place.is_some();
+        let place = candidate
+            .place
+            .or_else(|| store.hash_of(candidate.chunk).map(|h| h.place()));
+        let Some(place) = place else {
+            return Judged::Spared;
+        };
+        let mut stripe = store.stripe(place);
+        let Some((print, found)) = self.verify(&stripe, candidate, place) else {
+            return Judged::Spared;
+        };
+        let header = found.header;
+        if from_ring && header.has(state::MAIN) {
+            return Judged::Spared;
+        }
+        if stripe.death(header, now).is_some() {
+            return Judged::Out(stripe.unlink(&store.slabs, print, found), Cause::Dead);
+        }
+        if header.has(state::PINNED) {
+            set_main(self, &mut stripe, found);
+            return Judged::Spared;
+        }
+        if from_ring {
+            if header.freq() >= PROMOTION_HITS && !force {
+                set_main(self, &mut stripe, found);
+                return Judged::Spared;
+            }
+            let epoch = store.slabs.epoch(store.slabs.class_of(found.chunk));
+            return Judged::Out(
+                stripe.bury(&store.slabs, print, found, epoch),
+                Cause::Evicted,
+            );
+        }
+        if header.freq() > 0 && !force {
+            let left = if store.policy == EvictionPolicy::Lru {
+                0
+            } else {
+                header.freq() - 1
+            };
+            store
+                .slabs
+                .set_header_first(found.chunk, header.with_freq(left));
+            return Judged::Spared;
+        }
+        Judged::Out(stripe.unlink(&store.slabs, print, found), Cause::Evicted)
+    }
+
+    fn count_out_of(&self, gone: &Unlinked, cause: Cause, now: Now) {
+        let class = self.store.slabs.class_of(gone.chunk);
+        let tallies = self.tallies(class);
+        let unfetched = u64::from(!gone.header.has(state::FETCHED));
+        if cause == Cause::Dead {
+            tallies.reclaimed.add(1);
+            tallies.expired_unfetched.add(unfetched);
+            return;
+        }
+        tallies.evicted.add(1);
+        tallies.evicted_unfetched.add(unfetched);
+        tallies
+            .evicted_nonzero
+            .add(u64::from(!gone.header.expiry().is_never()));
+        tallies
+            .evicted_active
+            .add(u64::from(gone.header.freq() > 0));
+        let idle = gone.header.idle_seconds(now);
+        self.store.evicted_idle[usize::from(class.0)].store(idle, Ordering::Relaxed);
+    }
+
+    /// Counts an item out by eviction, for page moves.
+    pub(crate) fn count_eviction(&self, gone: &Unlinked, now: Now) {
+        self.count_out_of(gone, Cause::Evicted, now);
+    }
+
+    /// Counts the item out, keeps its chunks of `class` and frees the others.
+    fn collect(&mut self, class: ClassId, gone: Unlinked, out: &mut Vec<ChunkRef>) {
+        self.count_out(&gone);
+        if !gone.free_now {
+            return;
+        }
+        let store = Arc::clone(&self.store);
+        let mut chunk = gone.chunk;
+        while !chunk.is_none() {
+            let next = store.slabs.next(chunk, store.slabs.header(chunk));
+            let page = store.slabs.page(store.slabs.page_of(chunk));
+            if page.class() == class && !page.is_draining() && out.len() < BATCH * 4 {
+                store.slabs.arena.store(store.slabs.offset(chunk), 0);
+                out.push(chunk);
+            } else {
+                self.free_chunk(chunk);
+            }
+            chunk = next;
+        }
+    }
+}
+
+/// Makes an item main, with no hits counted.
+fn set_main(lane: &Lane, _stripe: &mut Stripe, found: Found) {
+    let slabs = &lane.store.slabs;
+    let header: Header = found.header.with_freq(0);
+    let header = Header {
+        state: header.state | state::MAIN,
+        ..header
+    };
+    slabs.set_header_first(found.chunk, header);
+    lane.tallies_of(found.chunk).promoted.add(1);
+}

@@ -1,0 +1,721 @@
+//! One stripe's part of the index: from a key's hash to the chunk of its item.
+//!
+//! A bucket is one cache line in a segment of the arena:
+//!
+//! ```text
+//!   byte 0                        4          16                            64
+//!   ├─────────┬─────────┬────┬────┼──────────┼─────────────────────────────┤
+//!   │ used 12 │ghost 12 │over│    │ 12 tags  │ 12 references of 32 bits    │
+//!   └─────────┴─────────┴────┴────┴──────────┴─────────────────────────────┘
+//! ```
+//!
+//! A slot is *used* (tag and chunk of an item), a *ghost* (tag and, in the reference, 24 further
+//! bits of the key's place and 8 bits of eviction epoch: an item that was here), or empty. When
+//! twelve do not suffice, `over` is set and the last reference names a spill bucket.
+//!
+//! The index grows by linear hashing: with `buckets` in `2^l .. 2^(l+1)`, a key belongs to bucket
+//! `hash mod 2^(l+1)` if that exists, else to `hash mod 2^l`. Whenever there are more than
+//! [`TARGET`] items per bucket, one bucket is split in two. No second table, no migration, and at
+//! most a few dozen items move at a time: 8.9 bytes per item, 4 % of hits need a second line.
+
+use crate::base::hash::{KeyHash, Place};
+use crate::store::slab::{ChunkRef, INDEX, SEGMENT_SIZE, Slabs};
+
+/// Items per bucket above which a bucket is split: two thirds of the slots.
+const TARGET: u32 = 8;
+
+const SLOTS: u32 = 12;
+const BUCKET_SIZE: u32 = 64;
+const BUCKETS_PER_SEGMENT: u32 = SEGMENT_SIZE / BUCKET_SIZE;
+const ALL: u32 = (1 << SLOTS) - 1;
+const OVERFLOW: u64 = 1 << 24;
+const LAST: u32 = SLOTS - 1;
+
+/// What an index knows of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Print {
+    /// The place bits above the stripe's.
+    pub(crate) bits: u32,
+    pub(crate) tag: u8,
+    /// 24 place bits that a ghost keeps. Overlaps `bits`; what is left over tells keys apart.
+    pub(crate) check: u32,
+}
+
+impl Print {
+    #[inline]
+    pub(crate) fn new(hash: KeyHash, stripe_bits: u32) -> Self {
+        let place = hash.place();
+        Self {
+            bits: place.bucket_bits(stripe_bits),
+            tag: hash.tag(),
+            check: check_of(place),
+        }
+    }
+}
+
+fn check_of(place: Place) -> u32 {
+    place.0 >> 8
+}
+
+/// A slot: the bucket's offset in the arena and the number within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    bucket: usize,
+    number: u32,
+}
+
+/// The index of one stripe.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// Buckets in use; the first [`BUCKETS_PER_SEGMENT`] come with the first item.
+    buckets: u32,
+    items: u32,
+    segments: Vec<ChunkRef>,
+    /// Segments of spill buckets, and the free ones among those buckets.
+    spill: Vec<ChunkRef>,
+    spill_free: Vec<u32>,
+    /// Scratch of a split, kept to spare allocations.
+    moving: Vec<Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    tag: u8,
+    reference: u32,
+    ghost: bool,
+}
+
+impl Index {
+    /// Items in it.
+    pub(crate) fn items(&self) -> u32 {
+        self.items
+    }
+
+    /// Buckets, spill buckets not counted.
+    pub(crate) fn buckets(&self) -> u32 {
+        self.buckets
+    }
+
+    /// Finds the used slot with this print whose chunk `is` the one.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        slabs: &Slabs,
+        print: Print,
+        is: impl Fn(ChunkRef) -> bool,
+    ) -> Option<(Slot, ChunkRef)> {
+        if self.buckets == 0 {
+            return None;
+        }
+        let mut at = self.address(slabs, self.bucket_of(print.bits));
+        loop {
+            let line = Line::load(slabs, at);
+            let mut candidates = line.matches(print.tag) & line.used();
+            while candidates != 0 {
+                let number = candidates.trailing_zeros();
+                let chunk = ChunkRef(line.reference(slabs, number));
+                if is(chunk) {
+                    return Some((Slot { bucket: at, number }, chunk));
+                }
+                candidates &= candidates - 1;
+            }
+            at = self.spill_after(slabs, line)?;
+        }
+    }
+
+    /// Asks the processor for the line where `print` would be.
+    #[inline]
+    pub(crate) fn prefetch(&self, slabs: &Slabs, print: Print) {
+        if self.buckets != 0 {
+            slabs
+                .arena
+                .prefetch(self.address(slabs, self.bucket_of(print.bits)));
+        }
+    }
+
+    /// Asks the processor for the items that may have this print.
+    #[inline]
+    pub(crate) fn prefetch_items(&self, slabs: &Slabs, print: Print) {
+        if self.buckets == 0 {
+            return;
+        }
+        let line = Line::load(slabs, self.address(slabs, self.bucket_of(print.bits)));
+        let mut candidates = line.matches(print.tag) & line.used();
+        while candidates != 0 {
+            let chunk = ChunkRef(line.reference(slabs, candidates.trailing_zeros()));
+            slabs.arena.prefetch(slabs.offset(chunk));
+            slabs
+                .arena
+                .prefetch(slabs.offset(chunk) + BUCKET_SIZE as usize);
+            candidates &= candidates - 1;
+        }
+    }
+
+    /// Adds an item. `Err` when the bucket is full and there is no memory for another.
+    pub(crate) fn insert(
+        &mut self,
+        slabs: &Slabs,
+        print: Print,
+        chunk: ChunkRef,
+    ) -> Result<(), IndexFull> {
+        self.ensure_first(slabs)?;
+        let entry = Entry {
+            tag: print.tag,
+            reference: chunk.0,
+            ghost: false,
+        };
+        let bucket = self.bucket_of(print.bits);
+        self.place(slabs, bucket, entry)?;
+        self.items += 1;
+        Ok(())
+    }
+
+    /// Points a used slot to another chunk with the same key.
+    pub(crate) fn replace(&self, slabs: &Slabs, slot: Slot, chunk: ChunkRef) {
+        set_reference(slabs, slot, chunk.0);
+    }
+
+    /// Empties a used slot.
+    pub(crate) fn remove(&mut self, slabs: &Slabs, print: Print, slot: Slot) {
+        let line = Line::load(slabs, slot.bucket);
+        slabs
+            .arena
+            .store(slot.bucket, line.head & !(1 << slot.number));
+        self.items -= 1;
+        self.trim(slabs, self.bucket_of(print.bits));
+    }
+
+    /// Turns a used slot into a ghost of its item.
+    pub(crate) fn bury(&mut self, slabs: &Slabs, slot: Slot, check: u32, epoch: u8) {
+        let line = Line::load(slabs, slot.bucket);
+        let bit = 1_u64 << slot.number;
+        slabs
+            .arena
+            .store(slot.bucket, line.head & !bit | bit << SLOTS);
+        set_reference(slabs, slot, check << 8 | u32::from(epoch));
+        self.items -= 1;
+    }
+
+    /// Removes the ghost of this print, if there is one, and returns its epoch.
+    pub(crate) fn take_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<u8> {
+        if self.buckets == 0 {
+            return None;
+        }
+        let mut at = self.address(slabs, self.bucket_of(print.bits));
+        loop {
+            let line = Line::load(slabs, at);
+            let mut candidates = line.matches(print.tag) & line.ghosts();
+            while candidates != 0 {
+                let number = candidates.trailing_zeros();
+                let reference = line.reference(slabs, number);
+                if reference >> 8 == print.check {
+                    slabs.arena.store(at, line.head & !(1 << (SLOTS + number)));
+                    return Some(reference as u8);
+                }
+                candidates &= candidates - 1;
+            }
+            at = self.spill_after(slabs, line)?;
+        }
+    }
+
+    /// Splits one bucket if there are too many items for the buckets.
+    ///
+    /// `place_of` tells an item's place. Without memory nothing happens: the next insert tries
+    /// again, and until then buckets spill.
+    pub(crate) fn grow(
+        &mut self,
+        slabs: &Slabs,
+        stripe_bits: u32,
+        place_of: impl Fn(ChunkRef) -> Place,
+    ) {
+        if self.items <= self.buckets * TARGET {
+            return;
+        }
+        let new = self.buckets;
+        if new.is_multiple_of(BUCKETS_PER_SEGMENT) && !self.add_segment(slabs) {
+            return;
+        }
+        let level_bit = 1 << new.ilog2();
+        let old = new - level_bit;
+        let entries = self.empty_bucket(slabs, old);
+        for entry in entries.iter().filter(|entry| !entry.ghost) {
+            slabs
+                .arena
+                .prefetch(slabs.offset(ChunkRef(entry.reference)));
+        }
+        self.buckets += 1;
+        let place = |entry: &Entry| {
+            if entry.ghost {
+                Place(entry.reference & !0xff)
+            } else {
+                place_of(ChunkRef(entry.reference))
+            }
+        };
+        let target = |entry: &Entry| {
+            if place(entry).bucket_bits(stripe_bits) & level_bit == 0 {
+                old
+            } else {
+                new
+            }
+        };
+        for entry in entries.iter().filter(|entry| !entry.ghost) {
+            self.place(slabs, target(entry), *entry)
+                .expect("two buckets and the spill freed above hold what one chain held");
+        }
+        // A ghost keeps place bits from 8 up; below that nobody knows where it belongs.
+        if stripe_bits + level_bit.trailing_zeros() >= 8 {
+            for ghost in entries.iter().filter(|entry| entry.ghost) {
+                self.place_ghost(slabs, target(ghost), *ghost);
+            }
+        }
+        self.moving = entries;
+    }
+
+    /// Calls `visit` with every item's chunk; for validation and for walks over all items.
+    pub(crate) fn for_each(&self, slabs: &Slabs, mut visit: impl FnMut(u32, u8, ChunkRef)) {
+        for bucket in 0..self.buckets {
+            let mut at = Some(self.address(slabs, bucket));
+            while let Some(address) = at {
+                let line = Line::load(slabs, address);
+                let mut used = line.used();
+                while used != 0 {
+                    let number = used.trailing_zeros();
+                    visit(
+                        bucket,
+                        line.tag(number),
+                        ChunkRef(line.reference(slabs, number)),
+                    );
+                    used &= used - 1;
+                }
+                at = self.spill_after(slabs, line);
+            }
+        }
+    }
+
+    /// The bucket where a key with these bits belongs.
+    #[inline]
+    pub(crate) fn bucket_of(&self, bits: u32) -> u32 {
+        let mask = u32::MAX >> ((self.buckets - 1) | 1).leading_zeros();
+        let bucket = bits & mask;
+        if bucket < self.buckets {
+            bucket
+        } else {
+            bucket & (mask >> 1)
+        }
+    }
+
+    #[inline]
+    fn address(&self, slabs: &Slabs, bucket: u32) -> usize {
+        bucket_address(slabs, &self.segments, bucket)
+    }
+
+    fn spill_after(&self, slabs: &Slabs, line: Line) -> Option<usize> {
+        (line.head & OVERFLOW != 0)
+            .then(|| bucket_address(slabs, &self.spill, line.reference(slabs, LAST)))
+    }
+
+    fn ensure_first(&mut self, slabs: &Slabs) -> Result<(), IndexFull> {
+        if self.buckets == 0 {
+            if !self.add_segment(slabs) {
+                return Err(IndexFull);
+            }
+            self.buckets = BUCKETS_PER_SEGMENT;
+        }
+        Ok(())
+    }
+
+    fn add_segment(&mut self, slabs: &Slabs) -> bool {
+        let Some(segment) = new_segment(slabs) else {
+            return false;
+        };
+        self.segments.push(segment);
+        true
+    }
+
+    /// Puts an entry in the first empty slot of a bucket's chain, else over its oldest ghost.
+    fn place(&mut self, slabs: &Slabs, bucket: u32, entry: Entry) -> Result<(), IndexFull> {
+        let mut at = self.address(slabs, bucket);
+        let mut oldest: Option<(Slot, u8)> = None;
+        loop {
+            let line = Line::load(slabs, at);
+            let empty = line.empty();
+            if empty != 0 {
+                set_entry(
+                    slabs,
+                    Slot {
+                        bucket: at,
+                        number: empty.trailing_zeros(),
+                    },
+                    entry,
+                );
+                return Ok(());
+            }
+            if let Some((slot, age)) = line.oldest_ghost(slabs, at)
+                && oldest.is_none_or(|(_, other)| age > other)
+            {
+                oldest = Some((slot, age));
+            }
+            match self.spill_after(slabs, line) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        if let Some((slot, _)) = oldest {
+            set_entry(slabs, slot, entry);
+            return Ok(());
+        }
+        self.spill_over(slabs, at, entry)
+    }
+
+    /// Puts a ghost in an empty slot of the bucket, if there is one.
+    fn place_ghost(&self, slabs: &Slabs, bucket: u32, entry: Entry) {
+        let at = self.address(slabs, bucket);
+        let empty = Line::load(slabs, at).empty();
+        if empty != 0 {
+            set_entry(
+                slabs,
+                Slot {
+                    bucket: at,
+                    number: empty.trailing_zeros(),
+                },
+                entry,
+            );
+        }
+    }
+
+    /// Gives the full last bucket of a chain a spill bucket and puts `entry` there.
+    fn spill_over(&mut self, slabs: &Slabs, at: usize, entry: Entry) -> Result<(), IndexFull> {
+        if self.spill_free.is_empty() {
+            let segment = new_segment(slabs).ok_or(IndexFull)?;
+            let first = self.spill.len() as u32 * BUCKETS_PER_SEGMENT;
+            self.spill.push(segment);
+            self.spill_free
+                .extend((first..first + BUCKETS_PER_SEGMENT).rev());
+        }
+        let id = self
+            .spill_free
+            .pop()
+            .expect("a segment of spill buckets was added above");
+        let spill = bucket_address(slabs, &self.spill, id);
+        clear_bucket(slabs, spill);
+        let line = Line::load(slabs, at);
+        let last = Slot {
+            bucket: at,
+            number: LAST,
+        };
+        let displaced = Entry {
+            tag: line.tag(LAST),
+            reference: line.reference(slabs, LAST),
+            ghost: false,
+        };
+        set_entry(
+            slabs,
+            Slot {
+                bucket: spill,
+                number: 0,
+            },
+            displaced,
+        );
+        set_entry(
+            slabs,
+            Slot {
+                bucket: spill,
+                number: 1,
+            },
+            entry,
+        );
+        slabs.arena.store(at, line.head & !(1 << LAST) | OVERFLOW);
+        set_reference(slabs, last, id);
+        Ok(())
+    }
+
+    /// Takes all entries out of a bucket's chain and frees its spill buckets.
+    fn empty_bucket(&mut self, slabs: &Slabs, bucket: u32) -> Vec<Entry> {
+        let mut entries = std::mem::take(&mut self.moving);
+        entries.clear();
+        let first = self.address(slabs, bucket);
+        let mut at = first;
+        loop {
+            let line = Line::load(slabs, at);
+            for number in 0..SLOTS {
+                let ghost = line.ghosts() >> number & 1 != 0;
+                if ghost || line.used() >> number & 1 != 0 {
+                    let reference = line.reference(slabs, number);
+                    entries.push(Entry {
+                        tag: line.tag(number),
+                        reference,
+                        ghost,
+                    });
+                }
+            }
+            if line.head & OVERFLOW == 0 {
+                break;
+            }
+            let id = line.reference(slabs, LAST);
+            self.spill_free.push(id);
+            at = bucket_address(slabs, &self.spill, id);
+        }
+        clear_bucket(slabs, first);
+        entries
+    }
+
+    /// Frees the spill bucket behind `bucket` if nothing is in it.
+    fn trim(&mut self, slabs: &Slabs, bucket: u32) {
+        let at = self.address(slabs, bucket);
+        let line = Line::load(slabs, at);
+        let Some(spill) = self.spill_after(slabs, line) else {
+            return;
+        };
+        let next = Line::load(slabs, spill);
+        if next.used() == 0 && next.head & OVERFLOW == 0 {
+            self.spill_free.push(line.reference(slabs, LAST));
+            slabs.arena.store(at, line.head & !OVERFLOW);
+        }
+    }
+}
+
+/// There is neither a slot nor memory for another bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexFull;
+
+/// A bucket's first sixteen bytes, loaded.
+#[derive(Clone, Copy)]
+struct Line {
+    at: usize,
+    head: u64,
+    tags: u64,
+}
+
+impl Line {
+    #[inline]
+    fn load(slabs: &Slabs, at: usize) -> Self {
+        Self {
+            at,
+            head: slabs.arena.load(at),
+            tags: slabs.arena.load(at + 8),
+        }
+    }
+
+    #[inline]
+    fn used(self) -> u32 {
+        self.head as u32 & ALL
+    }
+
+    #[inline]
+    fn ghosts(self) -> u32 {
+        (self.head >> SLOTS) as u32 & ALL
+    }
+
+    fn empty(self) -> u32 {
+        let pointer = if self.head & OVERFLOW == 0 {
+            0
+        } else {
+            1 << LAST
+        };
+        !(self.used() | self.ghosts() | pointer) & ALL
+    }
+
+    /// The slots with this tag, whatever is in them.
+    #[inline]
+    fn matches(self, tag: u8) -> u32 {
+        matching_bytes(self.head, tag) >> 4 | matching_bytes(self.tags, tag) << 4
+    }
+
+    fn tag(self, number: u32) -> u8 {
+        if number < 4 {
+            (self.head >> (32 + number * 8)) as u8
+        } else {
+            (self.tags >> ((number - 4) * 8)) as u8
+        }
+    }
+
+    #[inline]
+    fn reference(self, slabs: &Slabs, number: u32) -> u32 {
+        (slabs.arena.load(self.at + 16 + number as usize / 2 * 8) >> (number % 2 * 32)) as u32
+    }
+
+    /// The ghost evicted longest ago. Epochs wrap, so "oldest" is relative to the newest here.
+    fn oldest_ghost(self, slabs: &Slabs, at: usize) -> Option<(Slot, u8)> {
+        let numbers = (0..SLOTS).filter(|number| self.ghosts() >> number & 1 != 0);
+        let epoch = |number| self.reference(slabs, number) as u8;
+        let first = epoch(self.ghosts().trailing_zeros().min(LAST));
+        numbers
+            .map(|number| {
+                (
+                    Slot { bucket: at, number },
+                    first.wrapping_sub(epoch(number)).wrapping_add(128),
+                )
+            })
+            .max_by_key(|&(_, age)| age)
+    }
+}
+
+/// Bit n is set where byte n of `word` equals `byte`.
+#[inline]
+fn matching_bytes(word: u64, byte: u8) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f * ONES;
+    let differing = word ^ (ONES * u64::from(byte));
+    // Exactly the top bit of each byte that is zero: no carry crosses a byte.
+    let zero = !(((differing & LOW) + LOW) | differing | LOW);
+    // The eight bits, a byte apart, gathered in the top byte.
+    ((zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
+}
+
+fn bucket_address(slabs: &Slabs, segments: &[ChunkRef], bucket: u32) -> usize {
+    let segment = segments[(bucket / BUCKETS_PER_SEGMENT) as usize];
+    slabs.offset(segment) + (bucket % BUCKETS_PER_SEGMENT * BUCKET_SIZE) as usize
+}
+
+fn new_segment(slabs: &Slabs) -> Option<ChunkRef> {
+    let segment = slabs.take_one(INDEX)?;
+    for bucket in 0..BUCKETS_PER_SEGMENT {
+        clear_bucket(
+            slabs,
+            slabs.offset(segment) + (bucket * BUCKET_SIZE) as usize,
+        );
+    }
+    Some(segment)
+}
+
+fn clear_bucket(slabs: &Slabs, at: usize) {
+    slabs.arena.store(at, 0);
+    slabs.arena.store(at + 8, 0);
+}
+
+fn set_reference(slabs: &Slabs, slot: Slot, reference: u32) {
+    let at = slot.bucket + 16 + slot.number as usize * 4;
+    slabs.arena.write(at, &reference.to_le_bytes());
+}
+
+/// Fills an empty or ghost slot.
+fn set_entry(slabs: &Slabs, slot: Slot, entry: Entry) {
+    let bit = 1_u64 << slot.number;
+    let head = slabs.arena.load(slot.bucket) & !(bit | bit << SLOTS);
+    let mark = if entry.ghost { bit << SLOTS } else { bit };
+    slabs.arena.store(slot.bucket, head | mark);
+    slabs
+        .arena
+        .write(slot.bucket + 4 + slot.number as usize, &[entry.tag]);
+    set_reference(slabs, slot, entry.reference);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::slab::{ClassTable, Geometry, Spacing};
+    use std::collections::HashMap;
+
+    fn slabs() -> Slabs {
+        let spacing = Spacing {
+            factor: None,
+            chunk_min: None,
+            unit: 8,
+            sparse: false,
+        };
+        Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing)).unwrap()
+    }
+
+    /// Chunk numbers stand for keys; this is their hash.
+    fn hash(chunk: u32) -> KeyHash {
+        KeyHash::from_raw(
+            u64::from(chunk)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(17),
+        )
+    }
+
+    fn print(chunk: u32) -> Print {
+        Print::new(hash(chunk), 0)
+    }
+
+    #[test]
+    fn everything_put_in_is_found_while_it_grows_and_shrinks() {
+        let slabs = slabs();
+        let mut index = Index::default();
+        let place_of = |chunk: ChunkRef| hash(chunk.0).place();
+        for chunk in 1..20_000 {
+            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            index.grow(&slabs, 0, place_of);
+        }
+        assert!(index.buckets() >= 20_000 / TARGET - 1);
+        for chunk in 1..20_000 {
+            let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+            let (slot, _) = found.unwrap_or_else(|| panic!("chunk {chunk} is lost"));
+            if chunk % 3 == 0 {
+                index.remove(&slabs, print(chunk), slot);
+            }
+        }
+        let mut seen = HashMap::new();
+        index.for_each(&slabs, |bucket, tag, chunk| {
+            assert_eq!(index.bucket_of(print(chunk.0).bits), bucket);
+            assert_eq!(tag, hash(chunk.0).tag());
+            *seen.entry(chunk.0).or_insert(0) += 1;
+        });
+        assert_eq!(seen.len() as u32, index.items());
+        assert!(
+            seen.iter()
+                .all(|(chunk, count)| chunk % 3 != 0 && *count == 1)
+        );
+    }
+
+    #[test]
+    fn equal_bytes_are_found_and_no_others() {
+        for word in [0, u64::MAX, 0x0100_8001_7fff_0180, 0x8080_0101_0001_ff80] {
+            for byte in [0_u8, 1, 0x7f, 0x80, 0xff] {
+                let bytes = word.to_le_bytes();
+                let expected = (0..8)
+                    .filter(|&n| bytes[n] == byte)
+                    .fold(0, |mask, n| mask | 1 << n);
+                assert_eq!(matching_bytes(word, byte), expected, "{word:x} {byte:x}");
+            }
+        }
+    }
+
+    #[test]
+    fn buckets_spill_when_they_may_not_split() {
+        let slabs = slabs();
+        let mut index = Index::default();
+        for chunk in 1..2_000 {
+            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+        }
+        for chunk in 1..2_000 {
+            let (slot, _) = index
+                .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
+                .expect("spilled, not lost");
+            index.remove(&slabs, print(chunk), slot);
+        }
+        assert_eq!(index.items(), 0);
+    }
+
+    #[test]
+    fn ghosts_are_found_once_and_make_room_for_items() {
+        let slabs = slabs();
+        let mut index = Index::default();
+        index.insert(&slabs, print(5), ChunkRef(5)).unwrap();
+        let (slot, _) = index.find(&slabs, print(5), |_| true).unwrap();
+        index.bury(&slabs, slot, print(5).check, 77);
+        assert!(index.find(&slabs, print(5), |_| true).is_none());
+        assert_eq!(index.take_ghost(&slabs, print(5)), Some(77));
+        assert_eq!(index.take_ghost(&slabs, print(5)), None);
+
+        let same_bucket: Vec<u32> = (1..)
+            .filter(|&c| index.bucket_of(print(c).bits) == 3)
+            .take(24)
+            .collect();
+        for &chunk in &same_bucket[..12] {
+            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            let (slot, _) = index
+                .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
+                .unwrap();
+            index.bury(&slabs, slot, print(chunk).check, 1);
+        }
+        for &chunk in &same_bucket[12..] {
+            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+        }
+        assert!(
+            index.spill.is_empty(),
+            "ghosts gave way before anything spilled"
+        );
+    }
+}

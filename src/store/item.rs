@@ -1,0 +1,589 @@
+//! How an item lies in its chunk, and the view of it that callers get.
+//!
+//! ```text
+//!   byte 0      1            4                  8            12           16
+//!   ├───────────┼────────────┼──────────────────┼────────────┼────────────┤
+//!   │ key_len 8 │ access 24  │ part_len 20 │ state 12 │ expiry 32 │ cas 32 │  header
+//!   ├───────────┴────────────┴───────┬──────────┴───────┬───┴────────────┴─┤
+//!   │ key                            │ [client flags 4] │ [explicit cas 8] │
+//!   ├────────────────────────────────┴──────────────────┴──────────────────┤
+//!   │ [value length 4, next chunk 4]   value (its first part)              │
+//!   └──────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! What is in brackets is there only when a state bit says so; the last pair belongs to chained
+//! items, whose value goes on in continuation chunks:
+//!
+//! ```text
+//!   │ 0 │ 0 │ part_len 20 │ LINKED │ next chunk 32 │ owner 32 │ value (a further part) │
+//! ```
+//!
+//! A key has at least one byte, so a key length of 0 marks a continuation. `owner` is the item's
+//! first chunk. A chunk whose state is 0 is free or being filled. No list links, no reference
+//! count, no terminators: 16 bytes of header where memcached has 56 and three bytes of padding.
+//!
+//! The header's words are written only under the item's stripe lock, or by the one thread that
+//! holds an unlinked chunk.
+
+use crate::base::clock::{Expiry, Now};
+use crate::base::hash::Place;
+use crate::base::key::{KEY_LEN_MAX, Key};
+use crate::store::Store;
+use crate::store::outcome::ClassId;
+use crate::store::pin::PinnedValue;
+use crate::store::slab::{CHUNK_MAX, ChunkRef, Slabs};
+use crate::store::stripe::Stripe;
+use std::sync::Arc;
+
+/// Bytes of the header.
+pub(crate) const HEADER: usize = 16;
+
+/// The state bits of a chunk.
+pub(crate) mod state {
+    /// An item in the index, or a part of one.
+    pub(crate) const LINKED: u16 = 1;
+    /// In the main part of its class; otherwise in the small queue.
+    pub(crate) const MAIN: u16 = 1 << 1;
+    /// Hits counted for eviction, 0 to 3: two bits.
+    pub(crate) const FREQ: u16 = 3 << 2;
+    /// One hit.
+    pub(crate) const FREQ_ONE: u16 = 1 << 2;
+    /// Fetched since it was stored.
+    pub(crate) const FETCHED: u16 = 1 << 4;
+    /// Marked stale by an invalidation.
+    pub(crate) const STALE: u16 = 1 << 5;
+    /// Somebody has been told to recompute it.
+    pub(crate) const WIN_SENT: u16 = 1 << 6;
+    /// The key came base64-encoded and is echoed that way.
+    pub(crate) const BINARY_KEY: u16 = 1 << 7;
+    /// Four bytes of client flags follow the key.
+    pub(crate) const HAS_FLAGS: u16 = 1 << 8;
+    /// Eight bytes of CAS id follow the key.
+    pub(crate) const HAS_CAS: u16 = 1 << 9;
+    /// The value goes on in other chunks.
+    pub(crate) const CHAINED: u16 = 1 << 10;
+    /// Being sent: the chunks stay until the last pin is gone.
+    pub(crate) const PINNED: u16 = 1 << 11;
+}
+
+/// The seconds of last access that fit: 24 bits, 194 days, counted modulo that.
+const ACCESS_MASK: u64 = 0x00ff_ffff;
+
+/// A chunk's header, unpacked from its two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) key_len: u8,
+    pub(crate) access: u32,
+    /// Value bytes in this chunk.
+    pub(crate) part_len: u32,
+    pub(crate) state: u16,
+    /// Second word, low half: the expiry's bits, or a continuation's next chunk.
+    pub(crate) low: u32,
+    /// Second word, high half: the CAS counter, or a continuation's owner.
+    pub(crate) high: u32,
+}
+
+impl Header {
+    #[inline]
+    pub(crate) fn unpack(first: u64, second: u64) -> Self {
+        Self {
+            key_len: first as u8,
+            access: (first >> 8) as u32 & ACCESS_MASK as u32,
+            part_len: (first >> 32) as u32 & 0x000f_ffff,
+            state: (first >> 52) as u16,
+            low: second as u32,
+            high: (second >> 32) as u32,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn first(self) -> u64 {
+        u64::from(self.key_len)
+            | u64::from(self.access) << 8
+            | u64::from(self.part_len) << 32
+            | u64::from(self.state) << 52
+    }
+
+    #[inline]
+    pub(crate) fn second(self) -> u64 {
+        u64::from(self.low) | u64::from(self.high) << 32
+    }
+
+    /// Whether the chunk holds an item that is in the index.
+    #[inline]
+    pub(crate) fn is_linked_item(self) -> bool {
+        self.key_len != 0 && self.has(state::LINKED)
+    }
+
+    /// Whether the chunk holds a further part of an item.
+    pub(crate) fn is_continuation(self) -> bool {
+        self.key_len == 0 && self.has(state::LINKED)
+    }
+
+    #[inline]
+    pub(crate) fn has(self, bit: u16) -> bool {
+        self.state & bit != 0
+    }
+
+    #[inline]
+    pub(crate) fn expiry(self) -> Expiry {
+        Expiry::from_bits(self.low)
+    }
+
+    /// Hits counted for eviction.
+    #[inline]
+    pub(crate) fn freq(self) -> u16 {
+        (self.state & state::FREQ) >> state::FREQ_ONE.trailing_zeros()
+    }
+
+    pub(crate) fn with_freq(mut self, freq: u16) -> Self {
+        self.state = self.state & !state::FREQ | freq << state::FREQ_ONE.trailing_zeros();
+        self
+    }
+
+    /// Seconds since the last access, modulo 194 days.
+    pub(crate) fn idle_seconds(self, now: Now) -> u64 {
+        now.seconds().wrapping_sub(u64::from(self.access)) & ACCESS_MASK
+    }
+
+    /// Records a hit: one more in the frequency, fetched, accessed now.
+    #[inline]
+    pub(crate) fn touched(mut self, now: Now) -> Self {
+        if self.freq() < 3 {
+            self.state += state::FREQ_ONE;
+        }
+        self.state |= state::FETCHED;
+        self.access = access_at(now);
+        self
+    }
+
+    /// Bytes between the header and the value's first byte.
+    #[inline]
+    pub(crate) fn value_offset(self) -> usize {
+        let flags = if self.has(state::HAS_FLAGS) { 4 } else { 0 };
+        let cas = if self.has(state::HAS_CAS) { 8 } else { 0 };
+        let chain = if self.has(state::CHAINED) { 8 } else { 0 };
+        HEADER + usize::from(self.key_len) + flags + cas + chain
+    }
+
+    /// Where the optional CAS id is.
+    fn cas_offset(self) -> usize {
+        let flags = if self.has(state::HAS_FLAGS) { 4 } else { 0 };
+        HEADER + usize::from(self.key_len) + flags
+    }
+
+    /// Where a chained item keeps value length and next chunk.
+    fn chain_offset(self) -> usize {
+        self.value_offset() - 8
+    }
+}
+
+/// The 24 bits that stand for `now` in a header.
+#[inline]
+pub(crate) fn access_at(now: Now) -> u32 {
+    (now.seconds() & ACCESS_MASK) as u32
+}
+
+/// What decides an item's layout.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub(crate) key_len: usize,
+    pub(crate) client_flags: u32,
+    pub(crate) explicit_cas: Option<u64>,
+    pub(crate) value_len: u32,
+}
+
+impl Shape {
+    fn optional(self) -> usize {
+        let flags = if self.client_flags == 0 { 0 } else { 4 };
+        flags + if self.explicit_cas.is_some() { 8 } else { 0 }
+    }
+
+    /// Bytes of the item in one chunk; more than a chunk has if it must be chained.
+    #[inline]
+    pub(crate) fn whole_len(self) -> usize {
+        HEADER + self.key_len + self.optional() + self.value_len as usize
+    }
+
+    /// Whether it is too long for any one chunk.
+    #[inline]
+    pub(crate) fn is_chained(self) -> bool {
+        self.whole_len() > CHUNK_MAX as usize
+    }
+
+    /// Value bytes that the first chunk holds.
+    pub(crate) fn first_part(self) -> usize {
+        if self.is_chained() {
+            CHUNK_MAX as usize - HEADER - self.key_len - self.optional() - 8
+        } else {
+            self.value_len as usize
+        }
+    }
+}
+
+/// Value bytes that one continuation chunk of `size` bytes holds.
+pub(crate) const fn continuation_capacity(size: u32) -> usize {
+    size as usize - HEADER
+}
+
+/// Reading and writing of items in chunks.
+impl Slabs {
+    #[inline]
+    pub(crate) fn header(&self, chunk: ChunkRef) -> Header {
+        let at = self.offset(chunk);
+        Header::unpack(self.arena.load(at), self.arena.load(at + 8))
+    }
+
+    #[inline]
+    pub(crate) fn set_header(&self, chunk: ChunkRef, header: Header) {
+        let at = self.offset(chunk);
+        self.arena.store(at, header.first());
+        self.arena.store(at + 8, header.second());
+    }
+
+    /// Writes the header's first word only: state, access and lengths.
+    #[inline]
+    pub(crate) fn set_header_first(&self, chunk: ChunkRef, header: Header) {
+        self.arena.store(self.offset(chunk), header.first());
+    }
+
+    /// Whether the chunk holds an item with this key.
+    #[inline]
+    pub(crate) fn has_key(&self, chunk: ChunkRef, key: Key<'_>) -> bool {
+        let at = self.offset(chunk);
+        let bytes = key.as_bytes();
+        self.arena.load(at) as u8 as usize == bytes.len() && self.arena.equals(at + HEADER, bytes)
+    }
+
+    /// Copies the key of the item in `chunk`; `None` if the chunk holds none just now.
+    pub(crate) fn key_of<'a>(
+        &self,
+        chunk: ChunkRef,
+        buffer: &'a mut [u8; KEY_LEN_MAX],
+    ) -> Option<Key<'a>> {
+        let len = self.header(chunk).key_len;
+        let bytes = buffer.get_mut(..usize::from(len))?;
+        self.arena.read(self.offset(chunk) + HEADER, bytes);
+        Key::new(bytes)
+    }
+
+    /// Writes everything of an unlinked item but its value.
+    ///
+    /// `header.state` gains the bits that `shape` implies; the new header is returned.
+    pub(crate) fn write_item_head(
+        &self,
+        chunk: ChunkRef,
+        mut header: Header,
+        key: Key<'_>,
+        shape: Shape,
+    ) -> Header {
+        header.key_len = key.as_bytes().len() as u8;
+        header.part_len = shape.first_part() as u32;
+        self.arena
+            .write(self.offset(chunk) + HEADER, key.as_bytes());
+        self.write_options(chunk, header, shape)
+    }
+
+    /// Writes what depends on `shape` behind the key, and the header.
+    pub(crate) fn write_options(
+        &self,
+        chunk: ChunkRef,
+        mut header: Header,
+        shape: Shape,
+    ) -> Header {
+        header.state &= !(state::HAS_FLAGS | state::HAS_CAS | state::CHAINED);
+        let at = self.offset(chunk);
+        if shape.client_flags != 0 {
+            header.state |= state::HAS_FLAGS;
+            let flags = shape.client_flags.to_le_bytes();
+            self.arena
+                .write(at + HEADER + usize::from(header.key_len), &flags);
+        }
+        if let Some(cas) = shape.explicit_cas {
+            header.state |= state::HAS_CAS;
+            self.arena
+                .write(at + header.cas_offset(), &cas.to_le_bytes());
+        }
+        if shape.is_chained() {
+            header.state |= state::CHAINED;
+            self.arena
+                .write(at + header.chain_offset(), &shape.value_len.to_le_bytes());
+            self.set_next(chunk, header, ChunkRef::NONE);
+        }
+        self.set_header(chunk, header);
+        header
+    }
+
+    pub(crate) fn client_flags(&self, chunk: ChunkRef, header: Header) -> u32 {
+        if !header.has(state::HAS_FLAGS) {
+            return 0;
+        }
+        self.read_u32(self.offset(chunk) + HEADER + usize::from(header.key_len))
+    }
+
+    /// The item's own CAS id, if it was given one.
+    pub(crate) fn explicit_cas(&self, chunk: ChunkRef, header: Header) -> Option<u64> {
+        header.has(state::HAS_CAS).then(|| {
+            let mut bytes = [0; 8];
+            self.arena
+                .read(self.offset(chunk) + header.cas_offset(), &mut bytes);
+            u64::from_le_bytes(bytes)
+        })
+    }
+
+    /// Overwrites an explicit CAS id that is there already.
+    pub(crate) fn set_explicit_cas(&self, chunk: ChunkRef, header: Header, cas: u64) {
+        self.arena
+            .write(self.offset(chunk) + header.cas_offset(), &cas.to_le_bytes());
+    }
+
+    pub(crate) fn value_len(&self, chunk: ChunkRef, header: Header) -> u32 {
+        if header.has(state::CHAINED) {
+            self.read_u32(self.offset(chunk) + header.chain_offset())
+        } else {
+            header.part_len
+        }
+    }
+
+    /// The chunk after `chunk` in its item.
+    pub(crate) fn next(&self, chunk: ChunkRef, header: Header) -> ChunkRef {
+        if header.key_len == 0 {
+            ChunkRef(header.low)
+        } else if header.has(state::CHAINED) {
+            ChunkRef(self.read_u32(self.offset(chunk) + header.chain_offset() + 4))
+        } else {
+            ChunkRef::NONE
+        }
+    }
+
+    /// Sets the chunk after `chunk`; `header` is `chunk`'s, a chained head or a continuation.
+    pub(crate) fn set_next(&self, chunk: ChunkRef, header: Header, next: ChunkRef) {
+        if header.key_len == 0 {
+            self.set_header(
+                chunk,
+                Header {
+                    low: next.0,
+                    ..header
+                },
+            );
+        } else {
+            let at = self.offset(chunk) + header.chain_offset() + 4;
+            self.arena.write(at, &next.0.to_le_bytes());
+        }
+    }
+
+    /// Where the value bytes of a head or a continuation begin.
+    #[inline]
+    pub(crate) fn part_at(&self, chunk: ChunkRef, header: Header) -> usize {
+        let skip = if header.key_len == 0 {
+            HEADER
+        } else {
+            header.value_offset()
+        };
+        self.offset(chunk) + skip
+    }
+
+    /// The shape of a linked or complete item.
+    pub(crate) fn shape_of(&self, chunk: ChunkRef, header: Header) -> Shape {
+        Shape {
+            key_len: usize::from(header.key_len),
+            client_flags: self.client_flags(chunk, header),
+            explicit_cas: self.explicit_cas(chunk, header),
+            value_len: self.value_len(chunk, header),
+        }
+    }
+
+    /// Appends the whole value to `out`.
+    #[inline]
+    pub(crate) fn append_value(&self, chunk: ChunkRef, header: Header, out: &mut Vec<u8>) {
+        self.arena
+            .append(self.part_at(chunk, header), header.part_len as usize, out);
+        let mut next = self.next(chunk, header);
+        while !next.is_none() {
+            let part = self.header(next);
+            self.arena
+                .append(self.part_at(next, part), part.part_len as usize, out);
+            next = self.next(next, part);
+        }
+    }
+
+    /// Bytes an item takes without the waste of its chunks: what `bytes` sums up.
+    #[inline]
+    pub(crate) fn item_size(&self, chunk: ChunkRef, header: Header) -> u32 {
+        let first = header.value_offset() as u32 + header.part_len;
+        if header.has(state::CHAINED) {
+            first + (self.value_len(chunk, header) - header.part_len)
+        } else {
+            first
+        }
+    }
+
+    fn read_u32(&self, at: usize) -> u32 {
+        let mut bytes = [0; 4];
+        self.arena.read(at, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+}
+
+/// A live item, seen under its stripe's lock.
+pub struct Item<'a> {
+    pub(crate) store: &'a Arc<Store>,
+    pub(crate) stripe: &'a mut Stripe,
+    pub(crate) place: Place,
+    pub(crate) chunk: ChunkRef,
+    /// The header after this access, as it is stored.
+    pub(crate) header: Header,
+    /// The header before this access.
+    pub(crate) before: Header,
+    pub(crate) now: Now,
+    pub(crate) won: bool,
+    pub(crate) created: bool,
+}
+
+impl Item<'_> {
+    /// Its slab class.
+    #[must_use]
+    pub fn class(&self) -> ClassId {
+        self.store.slabs.class_of(self.chunk)
+    }
+
+    /// The client's 32 bits.
+    #[must_use]
+    pub fn client_flags(&self) -> u32 {
+        self.store.slabs.client_flags(self.chunk, self.header)
+    }
+
+    /// Its CAS id; 0 when they are off.
+    #[must_use]
+    pub fn cas(&self) -> u64 {
+        self.store.cas_id(self.place, self.chunk, self.header)
+    }
+
+    /// Bytes of its value.
+    #[inline]
+    #[must_use]
+    pub fn value_len(&self) -> u32 {
+        self.store.slabs.value_len(self.chunk, self.header)
+    }
+
+    /// When it dies.
+    #[must_use]
+    pub fn expiry(&self) -> Expiry {
+        self.header.expiry()
+    }
+
+    /// Bytes it takes: header, key, value and what else it carries.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.store.slabs.item_size(self.chunk, self.header)
+    }
+
+    /// Whether it had been fetched before this fetch.
+    #[must_use]
+    pub fn was_fetched(&self) -> bool {
+        self.before.has(state::FETCHED)
+    }
+
+    /// Seconds since the access before this one.
+    #[must_use]
+    pub fn idle_seconds(&self) -> u64 {
+        self.before.idle_seconds(self.now)
+    }
+
+    /// Whether it has been invalidated.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.header.has(state::STALE)
+    }
+
+    /// Whether somebody else has been told to recompute it.
+    #[must_use]
+    pub fn win_was_sent(&self) -> bool {
+        self.before.has(state::WIN_SENT) && !self.created
+    }
+
+    /// Whether this request is the one to recompute it.
+    #[must_use]
+    pub fn won(&self) -> bool {
+        self.won
+    }
+
+    /// Whether this request has created it.
+    #[must_use]
+    pub fn created(&self) -> bool {
+        self.created
+    }
+
+    /// Whether its key came base64-encoded.
+    #[must_use]
+    pub fn has_binary_key(&self) -> bool {
+        self.header.has(state::BINARY_KEY)
+    }
+
+    /// Appends the value. Meant for values of at most [`COPY_MAX`](super::COPY_MAX) bytes: longer
+    /// ones hold the lock for too long and should be pinned.
+    #[inline]
+    pub fn copy_value(&self, out: &mut Vec<u8>) {
+        self.store.slabs.append_value(self.chunk, self.header, out);
+    }
+
+    /// Keeps the value readable as it is, whatever happens to the item, until the pin is dropped.
+    #[must_use]
+    pub fn pin(&mut self) -> PinnedValue {
+        self.stripe.pins.add(self.chunk);
+        self.header.state |= state::PINNED;
+        self.store.slabs.set_header_first(self.chunk, self.header);
+        PinnedValue::new(
+            Arc::clone(self.store),
+            self.place,
+            self.chunk,
+            self.value_len(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_survive_packing() {
+        let header = Header {
+            key_len: 250,
+            access: 0x00ff_fffe,
+            part_len: 0x000f_ffff,
+            state: 0x0fff,
+            low: 7,
+            high: u32::MAX,
+        };
+        assert_eq!(Header::unpack(header.first(), header.second()), header);
+    }
+
+    #[test]
+    fn frequency_stops_at_three_and_marks_the_item_fetched() {
+        let mut header = Header::unpack(0, 0);
+        for expected in [1, 2, 3, 3] {
+            header = header.touched(Now::at_second(9));
+            assert_eq!(header.freq(), expected);
+        }
+        assert!(header.has(state::FETCHED) && !header.has(state::STALE));
+        assert_eq!(header.idle_seconds(Now::at_second(11)), 2);
+    }
+
+    #[test]
+    fn metadata_is_sixteen_bytes_an_item() {
+        let shape = Shape {
+            key_len: 16,
+            client_flags: 0,
+            explicit_cas: None,
+            value_len: 32,
+        };
+        assert_eq!(shape.whole_len(), 64);
+        let flagged = Shape {
+            client_flags: 1,
+            explicit_cas: Some(1),
+            ..shape
+        };
+        assert_eq!(flagged.whole_len(), 76);
+    }
+}

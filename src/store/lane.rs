@@ -1,0 +1,292 @@
+//! One thread's access to the store: lookups and removals, and the chunks it keeps at hand.
+
+use crate::base::clock::Now;
+use crate::base::key::Key;
+use crate::store::counters::ClassTallies;
+use crate::store::index::Print;
+use crate::store::item::Item;
+use crate::store::outcome::{ClassId, Deleted, Fetch, Fetched, Miss};
+use crate::store::slab::{ChunkRef, RingEntry};
+use crate::store::stripe::{Stripe, Unlinked};
+use crate::store::{HashedKey, Store, item};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Bytes of free chunks that a lane may keep of one class. Large enough that most sets of small
+/// items lock no class, small enough that all lanes' stocks together are a fraction of a percent.
+const STOCK_BYTES: usize = 4 << 10;
+
+/// Chunks in a stock at most.
+const STOCK_MAX: usize = 32;
+
+/// A lane's stock of one class.
+#[derive(Debug, Default)]
+pub(crate) struct Magazine {
+    /// Free chunks.
+    pub(crate) free: Vec<ChunkRef>,
+    /// Items linked since the last refill, to go on the class's ring.
+    pub(crate) fresh: Vec<RingEntry>,
+}
+
+/// What a lane keeps at hand. Behind a mutex only so that a page move can take back chunks of the
+/// page; nobody else ever waits for it.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) magazines: Box<[Magazine]>,
+}
+
+impl Desk {
+    pub(crate) fn new(classes: usize) -> Self {
+        Self {
+            magazines: (0..classes).map(|_| Magazine::default()).collect(),
+        }
+    }
+}
+
+/// One thread's access to the store.
+pub struct Lane {
+    pub(crate) store: Arc<Store>,
+    pub(crate) id: usize,
+    /// Scratch of evictions.
+    pub(crate) freed: Vec<ChunkRef>,
+    /// Scratch for values that are put together from two.
+    pub(crate) joined: Vec<u8>,
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.store.taken[self.id].store(false, Ordering::Relaxed);
+    }
+}
+
+impl Lane {
+    pub(crate) fn new(store: Arc<Store>, id: usize) -> Self {
+        Self {
+            store,
+            id,
+            freed: vec![],
+            joined: vec![],
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// A key with its hash.
+    #[inline]
+    #[must_use]
+    pub fn hashed<'a>(&self, key: Key<'a>) -> HashedKey<'a> {
+        HashedKey {
+            key,
+            hash: self.store.hasher.hash(key),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn print(&self, key: &HashedKey<'_>) -> Print {
+        Print::new(key.hash, self.store.stripe_bits)
+    }
+
+    /// Starts loading the key's line of the index.
+    ///
+    /// For batches: this for each key, then [`prefetch_item`](Self::prefetch_item) for each, then
+    /// the operations. The waits for memory then overlap.
+    #[inline]
+    pub fn prefetch_bucket(&self, key: &HashedKey<'_>) {
+        let stripe = self.store.stripe(key.hash.place());
+        stripe.index.prefetch(&self.store.slabs, self.print(key));
+    }
+
+    /// Starts loading the items that may have the key.
+    #[inline]
+    pub fn prefetch_item(&self, key: &HashedKey<'_>) {
+        let stripe = self.store.stripe(key.hash.place());
+        stripe
+            .index
+            .prefetch_items(&self.store.slabs, self.print(key));
+    }
+
+    /// Finds an item and lets `read` look at it under its stripe's lock.
+    ///
+    /// `read` should be short and must not call the store.
+    #[inline]
+    pub fn fetch<R>(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: Fetch,
+        now: Now,
+        read: impl FnOnce(&mut Item<'_>) -> R,
+    ) -> Fetched<R> {
+        let store = &*self.store;
+        let place = key.hash.place();
+        let print = Print::new(key.hash, store.stripe_bits);
+        let mut stripe = store.stripe(place);
+        let Some(found) = stripe.look(&store.slabs, key, print) else {
+            return Fetched::Miss(Miss::Absent);
+        };
+        if let Some(miss) = stripe.death(found.header, now) {
+            let dead = stripe.unlink(&store.slabs, print, found);
+            drop(stripe);
+            self.discard_dead(dead);
+            return Fetched::Miss(miss);
+        }
+        let mut header = found.header;
+        if !how.peek {
+            header = header.touched(now);
+        }
+        if let Some(expiry) = how.touch {
+            header.low = expiry.to_bits();
+            store
+                .slabs
+                .page(store.slabs.page_of(found.chunk))
+                .note_expiry(expiry);
+        }
+        if header != found.header {
+            store.slabs.set_header(found.chunk, header);
+        }
+        Fetched::Hit(read(&mut Item {
+            store: &self.store,
+            stripe: &mut stripe,
+            place,
+            chunk: found.chunk,
+            header,
+            before: found.header,
+            now,
+            won: false,
+            created: false,
+        }))
+    }
+
+    /// Removes an item; with `compare`, only if that is its CAS id.
+    pub fn delete(&mut self, key: &HashedKey<'_>, compare: Option<u64>, now: Now) -> Deleted {
+        let store = &*self.store;
+        let place = key.hash.place();
+        let print = self.print(key);
+        let mut stripe = store.stripe(place);
+        let Some(found) = stripe.look(&store.slabs, key, print) else {
+            return Deleted::NotFound;
+        };
+        let dead = stripe.death(found.header, now).is_some();
+        if !dead && compare.is_some_and(|id| id != store.cas_id(place, found.chunk, found.header)) {
+            return Deleted::Exists;
+        }
+        let gone = stripe.unlink(&store.slabs, print, found);
+        drop(stripe);
+        if dead {
+            self.discard_dead(gone);
+            return Deleted::NotFound;
+        }
+        let class = store.slabs.class_of(gone.chunk);
+        self.discard(gone);
+        Deleted::Deleted(class)
+    }
+
+    /// This lane's tallies of the class of `chunk`.
+    pub(crate) fn tallies_of(&self, chunk: ChunkRef) -> &ClassTallies {
+        self.tallies(self.store.slabs.class_of(chunk))
+    }
+
+    /// This lane's tallies of `class`.
+    #[inline]
+    pub(crate) fn tallies(&self, class: ClassId) -> &ClassTallies {
+        self.store.tallies[self.id].class(class.0)
+    }
+
+    /// Counts an item out and frees its chunks.
+    pub(crate) fn discard(&mut self, gone: Unlinked) {
+        self.count_out(&gone);
+        if gone.free_now {
+            self.free_chain(gone.chunk);
+        }
+    }
+
+    /// [`discard`](Self::discard) for an item that had expired or was flushed.
+    pub(crate) fn discard_dead(&mut self, gone: Unlinked) {
+        if !gone.header.has(item::state::FETCHED) {
+            self.tallies_of(gone.chunk).expired_unfetched.add(1);
+        }
+        self.discard(gone);
+    }
+
+    /// Takes an item off the sums of its class.
+    pub(crate) fn count_out(&self, gone: &Unlinked) {
+        let tallies = self.tallies_of(gone.chunk);
+        tallies.items.sub(1);
+        tallies.bytes.sub(u64::from(gone.size));
+    }
+
+    /// Frees an unlinked item's chunks.
+    pub(crate) fn free_chain(&mut self, first: ChunkRef) {
+        let mut chunk = first;
+        while !chunk.is_none() {
+            let next = self.store.slabs.next(chunk, self.store.slabs.header(chunk));
+            self.free_chunk(chunk);
+            chunk = next;
+        }
+    }
+
+    /// Puts one chunk back in the stock, or in its class when the stock is full.
+    pub(crate) fn free_chunk(&mut self, chunk: ChunkRef) {
+        let slabs = &self.store.slabs;
+        // Scanners must not take what lies there for an item.
+        slabs.arena.store(slabs.offset(chunk), 0);
+        let page = slabs.page(slabs.page_of(chunk));
+        let class = page.class();
+        let mut desk = self.store.desks[self.id].lock();
+        let stock = &mut desk.magazines[usize::from(class.0)].free;
+        if page.is_draining() {
+            drop(desk);
+            slabs.give(chunk);
+            return;
+        }
+        let room = stock_size(slabs.table.size(class));
+        if stock.len() >= room {
+            let mut state = slabs.lock(class);
+            for surplus in stock.drain(room / 2..) {
+                slabs.give_locked(&mut state, class, surplus);
+            }
+        }
+        stock.push(chunk);
+    }
+
+    /// A free chunk of `class`, evicting if need be.
+    pub(crate) fn take_chunk(&mut self, class: ClassId, now: Now) -> Option<ChunkRef> {
+        let stocked = self.desk_pop(class);
+        stocked.or_else(|| self.refill(class, now))
+    }
+
+    fn desk_pop(&self, class: ClassId) -> Option<ChunkRef> {
+        self.store.desks[self.id].lock().magazines[usize::from(class.0)]
+            .free
+            .pop()
+    }
+
+    /// Notes a new item of the small queue.
+    pub(crate) fn note_fresh(&mut self, class: ClassId, entry: RingEntry, now: Now) {
+        let mut desk = self.store.desks[self.id].lock();
+        let fresh = &mut desk.magazines[usize::from(class.0)].fresh;
+        fresh.push(entry);
+        let full = fresh.len() >= STOCK_MAX;
+        drop(desk);
+        if full {
+            self.flush_fresh(class, now);
+        }
+    }
+
+    /// The store and a locked stripe for a place: for the modules that change items.
+    pub(crate) fn with_stripe<R>(
+        &self,
+        key: &HashedKey<'_>,
+        act: impl FnOnce(&Store, &mut Stripe) -> R,
+    ) -> R {
+        act(&self.store, &mut self.store.stripe(key.hash.place()))
+    }
+}
+
+/// How many chunks of `size` bytes a lane keeps.
+pub(crate) fn stock_size(size: u32) -> usize {
+    (STOCK_BYTES / size as usize).clamp(1, STOCK_MAX)
+}

@@ -1,0 +1,398 @@
+//! Reads that create, win and recache, and deletes that keep the item: what meta commands need.
+
+use crate::base::clock::{Expiry, Now};
+use crate::store::HashedKey;
+use crate::store::item::{Item, Shape, state};
+use crate::store::lane::Lane;
+use crate::store::outcome::{
+    ClassId, Deleted, Fetched, MetaDelete, MetaFetch, Miss, StoreError, StoreMode, StoreOutcome,
+    StoreRequest,
+};
+use crate::store::storing::{Linked, Linking};
+use crate::store::stripe::{Found, Stripe};
+use crate::store::upload::MARKS;
+use std::sync::Arc;
+
+/// What a delete that keeps the item has to do once the stripe's lock is let go.
+enum Rewrite {
+    /// Nothing: it was done in place.
+    Done(ClassId),
+    /// The item gets a new chunk.
+    Needed(Found, u64),
+}
+
+impl Lane {
+    /// Finds an item, or creates it, and lets `read` look at it as it was before this access.
+    ///
+    /// One fetch at most wins: the one that creates the item, or the first to find it stale or
+    /// near its end since it was stored or invalidated.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::OutOfMemory`] if the item had to be created and could not.
+    pub fn meta_fetch<R>(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: &MetaFetch,
+        now: Now,
+        read: impl FnOnce(&mut Item<'_>) -> R,
+    ) -> Result<Fetched<R>, StoreError> {
+        let mut created = None;
+        loop {
+            let store = Arc::clone(&self.store);
+            let print = self.print(key);
+            let mut stripe = store.stripe(key.hash.place());
+            let mut miss = Miss::Absent;
+            if let Some(found) = stripe.look(&store.slabs, key, print) {
+                match stripe.death(found.header, now) {
+                    None => {
+                        let created = created == Some(found.header.high);
+                        return Ok(Fetched::Hit(self.read_meta(
+                            (&mut stripe, found, created),
+                            key,
+                            how,
+                            now,
+                            read,
+                        )));
+                    }
+                    Some(death) => {
+                        miss = death;
+                        let dead = stripe.unlink(&store.slabs, print, found);
+                        drop(stripe);
+                        self.discard_dead(dead);
+                    }
+                }
+            } else {
+                drop(stripe);
+            }
+            let Some(expiry) = how.vivify else {
+                return Ok(Fetched::Miss(miss));
+            };
+            if expiry.has_passed(now) && created.is_some() {
+                return Ok(Fetched::Miss(Miss::Expired));
+            }
+            created = self.vivify(key, how, expiry, now)?;
+        }
+    }
+
+    /// Links an empty item whose win token is given; returns its CAS counter, `None` if somebody
+    /// else was quicker.
+    fn vivify(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: &MetaFetch,
+        expiry: Expiry,
+        now: Now,
+    ) -> Result<Option<u32>, StoreError> {
+        let request = StoreRequest {
+            mode: StoreMode::Add,
+            expiry,
+            explicit_cas: how.explicit_cas,
+            binary_key: how.binary_key,
+            ..StoreRequest::default()
+        };
+        let shape = self.store.shape(key, &request, 0)?;
+        let chunk = self.new_item(key, expiry, shape, now)?;
+        let linking = Linking {
+            request: &request,
+            chunk,
+            over: None,
+            keep: 0,
+            set: state::WIN_SENT,
+        };
+        let Linked::Done(stored) = self.link(key, &linking, now)? else {
+            unreachable!("nothing in particular was to be replaced");
+        };
+        if stored.outcome != StoreOutcome::Stored {
+            return Ok(None);
+        }
+        // The chunk may be somebody else's by now; then its counter will not be found again.
+        Ok(Some(self.store.slabs.header(chunk).high))
+    }
+
+    fn read_meta<R>(
+        &self,
+        (stripe, found, created): (&mut Stripe, Found, bool),
+        key: &HashedKey<'_>,
+        how: &MetaFetch,
+        now: Now,
+        read: impl FnOnce(&mut Item<'_>) -> R,
+    ) -> R {
+        let before = found.header;
+        let ends_soon = match (how.recache_s, before.expiry().ttl(now)) {
+            (Some(seconds), Some(ttl)) => ttl < seconds,
+            _ => false,
+        };
+        let due = before.has(state::STALE) || ends_soon;
+        let won = created || due && !before.has(state::WIN_SENT);
+        let mut item = Item {
+            store: &self.store,
+            stripe,
+            place: key.hash.place(),
+            chunk: found.chunk,
+            header: before,
+            before,
+            now,
+            won,
+            created,
+        };
+        let answer = read(&mut item);
+        let mut after = if how.no_bump {
+            item.header
+        } else {
+            item.header.touched(now)
+        };
+        if won {
+            after.state |= state::WIN_SENT;
+        }
+        let slabs = &self.store.slabs;
+        if let Some(expiry) = how.touch {
+            after.low = expiry.to_bits();
+            slabs.page(slabs.page_of(found.chunk)).note_expiry(expiry);
+        }
+        slabs.set_header(found.chunk, after);
+        answer
+    }
+
+    /// Marks an item stale, or empties it, or both.
+    pub fn meta_delete(&mut self, key: &HashedKey<'_>, how: &MetaDelete, now: Now) -> Deleted {
+        loop {
+            let rewrite = match self.try_meta_delete(key, how, now) {
+                Ok(rewrite) => rewrite,
+                Err(refused) => return refused,
+            };
+            let (found, id) = match rewrite {
+                Rewrite::Done(class) => return Deleted::Deleted(class),
+                Rewrite::Needed(found, id) => (found, id),
+            };
+            let rewritten = if how.drop_value {
+                self.empty_item(key, how, found, id, now)
+            } else {
+                self.give_room_for_cas(key, id, now)
+            };
+            match rewritten {
+                Ok(Some(class)) if how.drop_value => return Deleted::Deleted(class),
+                Ok(_) => {}
+                // An item that may not stay as it is and cannot be changed goes.
+                Err(_) => return self.delete(key, None, now),
+            }
+        }
+    }
+
+    fn try_meta_delete(
+        &self,
+        key: &HashedKey<'_>,
+        how: &MetaDelete,
+        now: Now,
+    ) -> Result<Rewrite, Deleted> {
+        let store = &*self.store;
+        let place = key.hash.place();
+        let mut stripe = store.stripe(place);
+        let found = stripe
+            .look(&store.slabs, key, self.print(key))
+            .filter(|found| stripe.death(found.header, now).is_none())
+            .ok_or(Deleted::NotFound)?;
+        let id = store.cas_id(place, found.chunk, found.header);
+        if how
+            .compare
+            .is_some_and(|wanted| wanted != id || wanted == 0)
+        {
+            return Err(Deleted::Exists);
+        }
+        let explicit = how.explicit_cas.filter(|_| store.cas);
+        if how.drop_value || explicit.is_some() && !found.header.has(state::HAS_CAS) {
+            return Ok(Rewrite::Needed(found, id));
+        }
+        let mut header = found.header;
+        header.state = header.state & !state::WIN_SENT | state::STALE;
+        header.high = stripe.next_cas();
+        if let Some(expiry) = how.touch {
+            header.low = expiry.to_bits();
+            store
+                .slabs
+                .page(store.slabs.page_of(found.chunk))
+                .note_expiry(expiry);
+        }
+        store.slabs.set_header(found.chunk, header);
+        if header.has(state::HAS_CAS) {
+            let next = store.cas_number(place, header);
+            store
+                .slabs
+                .set_explicit_cas(found.chunk, header, explicit.unwrap_or(next));
+        }
+        Ok(Rewrite::Done(store.slabs.class_of(found.chunk)))
+    }
+
+    /// Replaces the item by one without value; `None` if it has changed meanwhile.
+    fn empty_item(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: &MetaDelete,
+        found: Found,
+        id: u64,
+        now: Now,
+    ) -> Result<Option<ClassId>, StoreError> {
+        let kept = if how.invalidate { None } else { Some(id) };
+        let request = StoreRequest {
+            client_flags: how.client_flags,
+            expiry: how.touch.unwrap_or(Expiry::NEVER),
+            explicit_cas: how.explicit_cas.or(kept).filter(|_| self.store.cas),
+            ..StoreRequest::default()
+        };
+        let shape = Shape {
+            key_len: key.key.as_bytes().len(),
+            client_flags: request.client_flags,
+            explicit_cas: request.explicit_cas,
+            value_len: 0,
+        };
+        let chunk = self.new_item(key, request.expiry, shape, now)?;
+        let (keep, set) = if how.invalidate {
+            (state::BINARY_KEY, state::STALE)
+        } else {
+            (MARKS, 0)
+        };
+        let over = Some(found.header.high);
+        let linking = Linking {
+            request: &request,
+            chunk,
+            over,
+            keep,
+            set,
+        };
+        Ok(match self.link(key, &linking, now)? {
+            Linked::Changed => None,
+            Linked::Done(stored) => Some(stored.class),
+        })
+    }
+
+    /// Moves the item to where it has room for a CAS id of its own: at first the one it has.
+    fn give_room_for_cas(
+        &mut self,
+        key: &HashedKey<'_>,
+        id: u64,
+        now: Now,
+    ) -> Result<Option<ClassId>, StoreError> {
+        let request = StoreRequest {
+            mode: StoreMode::Append,
+            compare: Some(id),
+            explicit_cas: Some(id),
+            ..StoreRequest::default()
+        };
+        let stored = self.put(key, &request, b"", now)?;
+        match stored.outcome {
+            StoreOutcome::NotStored => Err(StoreError::OutOfMemory),
+            _ => Ok(Some(stored.class)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::key::Key;
+    use crate::base::settings::StoreSettings;
+    use crate::store::Store;
+
+    #[test]
+    fn one_fetch_wins_until_the_item_is_stored_again() {
+        let store = Store::new(&StoreSettings::default(), 1).unwrap();
+        let mut lane = store.lane(0);
+        let now = Now::at_second(5);
+        let key = lane.hashed(Key::new(b"k").unwrap());
+        let how = MetaFetch {
+            vivify: Some(Expiry::from_exptime(30, now)),
+            recache_s: Some(10),
+            ..MetaFetch::default()
+        };
+        let won = |lane: &mut Lane, now| {
+            lane.meta_fetch(&key, &how, now, |item| (item.won(), item.win_was_sent()))
+                .unwrap()
+        };
+        assert_eq!(
+            won(&mut lane, now),
+            Fetched::Hit((true, false)),
+            "it was created"
+        );
+        assert_eq!(won(&mut lane, now), Fetched::Hit((false, true)));
+        let invalidate = MetaDelete {
+            invalidate: true,
+            ..MetaDelete::default()
+        };
+        assert!(matches!(
+            lane.meta_delete(&key, &invalidate, now),
+            Deleted::Deleted(_)
+        ));
+        assert_eq!(
+            won(&mut lane, now),
+            Fetched::Hit((true, false)),
+            "it is stale"
+        );
+        let request = StoreRequest {
+            expiry: Expiry::from_exptime(30, now),
+            ..StoreRequest::default()
+        };
+        lane.put(&key, &request, b"new", now).unwrap();
+        assert_eq!(won(&mut lane, now), Fetched::Hit((false, false)));
+        assert_eq!(
+            won(&mut lane, now.plus_seconds(25)),
+            Fetched::Hit((true, false)),
+            "5 s left"
+        );
+        assert_eq!(
+            won(&mut lane, now.plus_seconds(25)),
+            Fetched::Hit((false, true))
+        );
+        store.validate();
+    }
+
+    #[test]
+    fn an_emptied_item_keeps_its_cas_id_and_an_invalidated_one_takes_the_given() {
+        let store = Store::new(&StoreSettings::default(), 1).unwrap();
+        let mut lane = store.lane(0);
+        let now = Now::at_second(5);
+        let key = lane.hashed(Key::new(b"k").unwrap());
+        let id = lane
+            .put(&key, &StoreRequest::default(), &[b'v'; 50_000], now)
+            .unwrap()
+            .cas;
+        let seen = |lane: &mut Lane| {
+            lane.fetch(&key, crate::store::Fetch::default(), now, |item| {
+                (
+                    item.cas(),
+                    item.value_len(),
+                    item.is_stale(),
+                    item.client_flags(),
+                )
+            })
+        };
+        let empty = MetaDelete {
+            drop_value: true,
+            client_flags: 7,
+            ..MetaDelete::default()
+        };
+        assert!(matches!(
+            lane.meta_delete(&key, &empty, now),
+            Deleted::Deleted(_)
+        ));
+        assert_eq!(seen(&mut lane), Fetched::Hit((id, 0, false, 7)));
+        let stale = MetaDelete {
+            invalidate: true,
+            explicit_cas: Some(99),
+            ..MetaDelete::default()
+        };
+        lane.put(&key, &StoreRequest::default(), b"value", now)
+            .unwrap();
+        assert!(matches!(
+            lane.meta_delete(&key, &stale, now),
+            Deleted::Deleted(_)
+        ));
+        assert_eq!(seen(&mut lane), Fetched::Hit((99, 5, true, 0)));
+        let wrong = MetaDelete {
+            compare: Some(98),
+            invalidate: true,
+            ..MetaDelete::default()
+        };
+        assert_eq!(lane.meta_delete(&key, &wrong, now), Deleted::Exists);
+        store.validate();
+    }
+}

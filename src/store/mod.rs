@@ -1,0 +1,244 @@
+//! Items in slabs behind striped locks: the cache itself.
+//!
+//! ```text
+//!   Lane (one per thread) ── key, hash ──▶ Stripe: Mutex ── index ──▶ chunk in a page: the item
+//!     │ magazines of free chunks                                          ▲
+//!     └──── refill ──▶ SlabClass: Mutex ── pages, ring, hand ─────────────┘
+//!                          └──▶ pool: Mutex ── pages without owner
+//! ```
+//!
+//! # Memory
+//!
+//! One budget, the limit: pages hold items, the index and the eviction queues; what the store has
+//! on the heap besides (page records, stripes) is a fixed amount that is taken off the limit first.
+//!
+//! # Locks
+//!
+//! Taken from left to right, at most one of each kind at a time, none across a system call:
+//!
+//! > mover → desk (a lane's magazines) → stripe → item class → index class → pool
+//!
+//! * A **stripe** guards its part of the index, its CAS counter, its flush mark, its pins, and the
+//!   header, key and value of every item linked in it.
+//! * A **class** guards its list of pages, those pages' records and free chunks, its ring and hand.
+//! * An unlinked chunk belongs to whoever took it, without a lock.
+//!
+//! Eviction picks candidates under the class lock, lets it go, and judges each under its own
+//! stripe's lock, where it may turn out to be gone: then it was not a candidate. Nobody ever holds
+//! two stripes.
+//!
+//! # What is not an error
+//!
+//! A miss, a lost CAS race and a refused `add` are answers, variants of the operation's outcome.
+//! `Err` is kept for a store that cannot do its job. A broken invariant panics, which ends the
+//! process: a cache that restarts empty is fine, one that lies is not.
+
+mod arith;
+mod counters;
+mod crawler;
+mod eviction;
+mod index;
+mod item;
+mod lane;
+mod meta;
+mod mover;
+mod outcome;
+mod pin;
+mod report;
+mod slab;
+mod snapshot;
+mod storing;
+mod stripe;
+mod upload;
+mod validate;
+
+pub use item::Item;
+pub use lane::Lane;
+pub use outcome::{
+    Arith, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss, StoreError,
+    StoreMode, StoreOutcome, StoreRequest, Stored,
+};
+pub use pin::PinnedValue;
+pub use snapshot::{ClassSnapshot, StoreSnapshot};
+pub use upload::Upload;
+
+use crate::base::clock::Expiry;
+use crate::base::hash::{KeyHash, KeyHasher, Place};
+use crate::base::key::{KEY_LEN_MAX, Key};
+use crate::base::settings::{EvictionPolicy, StoreSettings};
+use crate::store::counters::{ClassSums, LaneTallies};
+use crate::store::item::Header;
+use crate::store::lane::Desk;
+use crate::store::mover::Mover;
+use crate::store::slab::{ChunkRef, ClassTable, Geometry, Slabs, Spacing};
+use crate::store::stripe::Stripe;
+use crossbeam::utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Values up to this length are copied out under the stripe lock, longer ones are pinned. Copying
+/// 16 KiB takes about a microsecond, no longer than the lock may be held.
+pub const COPY_MAX: u32 = 16 << 10;
+
+/// The smallest memory limit that works: sixteen pages.
+pub const MEMORY_MIN: u64 = 1 << 20;
+
+/// A key with its hash under the store's seed.
+#[derive(Clone, Copy, Debug)]
+pub struct HashedKey<'a> {
+    /// The key.
+    pub key: Key<'a>,
+    /// Its hash.
+    pub hash: KeyHash,
+}
+
+/// The cache. Threads use it through a [`Lane`] each.
+pub struct Store {
+    slabs: Slabs,
+    stripes: Box<[CachePadded<Mutex<Stripe>>]>,
+    stripe_bits: u32,
+    hasher: KeyHasher,
+    evict: bool,
+    cas: bool,
+    policy: EvictionPolicy,
+    value_len_max: u32,
+    limit: u64,
+    desks: Box<[CachePadded<Mutex<Desk>>]>,
+    taken: Box<[AtomicBool]>,
+    tallies: Box<[CachePadded<LaneTallies>]>,
+    /// Seconds that the item evicted last had been idle, by class.
+    evicted_idle: Box<[AtomicU64]>,
+    /// Counter values at the last `stats reset`.
+    baseline: Mutex<Vec<ClassSums>>,
+    /// The tick of an appointed flush; `u64::MAX` for none.
+    flush_due: AtomicU64,
+    /// Flushes begun and done. After each the crawler walks everything once and lifts the marks.
+    flushes_begun: AtomicU64,
+    flushes_done: AtomicU64,
+    mover: Mutex<Mover>,
+    crawler: Mutex<crawler::Crawler>,
+}
+
+impl Store {
+    /// A store for `lanes` threads.
+    ///
+    /// # Errors
+    ///
+    /// If the memory cannot be reserved.
+    pub fn new(settings: &StoreSettings, lanes: usize) -> io::Result<Arc<Self>> {
+        let limit = settings.memory_limit.max(MEMORY_MIN);
+        let stripe_bits = stripe_bits(limit);
+        let fixed = (size_of::<CachePadded<Mutex<Stripe>>>() as u64) << stripe_bits;
+        let geometry = Geometry::for_limit(limit - fixed.min(limit / 2));
+        let table = ClassTable::new(Spacing {
+            factor: settings.growth_factor,
+            chunk_min: settings
+                .chunk_size_min
+                .map(|bytes| bytes + item::HEADER as u32),
+            unit: 1 << geometry.unit_shift,
+            sparse: limit < 32 << 20,
+        });
+        let classes = table.len();
+        Ok(Arc::new(Self {
+            slabs: Slabs::new(geometry, table)?,
+            stripes: (0..1 << stripe_bits)
+                .map(|_| CachePadded::default())
+                .collect(),
+            stripe_bits,
+            hasher: settings
+                .hash_seed
+                .map_or_else(KeyHasher::random, KeyHasher::with_seed),
+            evict: settings.evict,
+            cas: settings.cas,
+            policy: settings.policy,
+            value_len_max: settings.item_size_max,
+            limit,
+            desks: (0..lanes)
+                .map(|_| CachePadded::new(Mutex::new(Desk::new(classes))))
+                .collect(),
+            taken: (0..lanes).map(|_| AtomicBool::new(false)).collect(),
+            tallies: (0..lanes)
+                .map(|_| CachePadded::new(LaneTallies::new(classes)))
+                .collect(),
+            evicted_idle: (0..classes).map(|_| AtomicU64::new(0)).collect(),
+            baseline: Mutex::new(vec![ClassSums::default(); classes]),
+            flush_due: AtomicU64::new(u64::MAX),
+            flushes_begun: AtomicU64::new(0),
+            flushes_done: AtomicU64::new(0),
+            mover: Mutex::default(),
+            crawler: Mutex::default(),
+        }))
+    }
+
+    /// One thread's access.
+    ///
+    /// # Panics
+    ///
+    /// If `id` is not below the number of lanes, or is in use.
+    #[must_use]
+    pub fn lane(self: &Arc<Self>, id: usize) -> Lane {
+        let taken = self.taken[id].swap(true, Ordering::Relaxed);
+        assert!(!taken, "lane {id} is one thread's only");
+        Lane::new(Arc::clone(self), id)
+    }
+
+    /// Makes everything stored before this call gone for everyone.
+    pub fn flush(&self) {
+        self.flush_due.store(u64::MAX, Ordering::Relaxed);
+        self.flushes_begun.fetch_add(1, Ordering::SeqCst);
+        for stripe in &self.stripes {
+            stripe.lock().flush();
+        }
+        self.flushes_done.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Appoints a flush; it replaces an earlier appointment. `NEVER` cancels.
+    ///
+    /// [`Lane::maintain`] keeps the appointment.
+    pub fn flush_at(&self, when: Expiry) {
+        self.flush_due.store(when.tick(), Ordering::Relaxed);
+    }
+
+    fn stripe(&self, place: Place) -> MutexGuard<'_, Stripe> {
+        self.stripes[place.stripe(self.stripe_bits)].lock()
+    }
+
+    /// The CAS id that clients see.
+    fn cas_id(&self, place: Place, chunk: ChunkRef, header: Header) -> u64 {
+        if !self.cas {
+            return 0;
+        }
+        self.slabs
+            .explicit_cas(chunk, header)
+            .unwrap_or_else(|| self.cas_number(place, header))
+    }
+
+    /// The CAS id of an item that has not been given one of its own.
+    fn cas_number(&self, place: Place, header: Header) -> u64 {
+        let stripe = place.stripe(self.stripe_bits) as u64;
+        u64::from(header.high) << self.stripe_bits | stripe
+    }
+
+    /// The hash of the item in `chunk`, which may be about to change under us.
+    fn hash_of(&self, chunk: ChunkRef) -> Option<KeyHash> {
+        let mut buffer = [0; KEY_LEN_MAX];
+        self.slabs
+            .key_of(chunk, &mut buffer)
+            .map(|key| self.hasher.hash(key))
+    }
+
+    /// The place of an item that is linked in a stripe the caller has locked.
+    fn place_of(&self, chunk: ChunkRef) -> Place {
+        self.hash_of(chunk)
+            .expect("a linked item has a key of legal length")
+            .place()
+    }
+}
+
+/// One stripe for every 512 KiB of memory: 128 at 64 MiB, 2048 at 1 GiB. With fewer, threads meet;
+/// with more, half-used index segments waste memory.
+fn stripe_bits(limit: u64) -> u32 {
+    (limit >> 19).clamp(4, 4096).ilog2()
+}

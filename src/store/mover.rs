@@ -1,0 +1,313 @@
+//! Page moves: emptying a page of one class so that another class, or the index, can have it.
+//!
+//! ```text
+//!   1. the page leaves its class: nothing of it is handed out any more
+//!   2. the lanes' stocks give back its chunks
+//!   3. each item in it is relocated to a free chunk of the class, else evicted
+//!   4. when all its chunks are free it belongs to nobody; else it returns to its class
+//! ```
+//!
+//! A pinned item or one that is still being uploaded keeps its page where it is. One page moves at
+//! a time; a thread that finds a move under way does not wait for it.
+
+use crate::base::clock::Now;
+use crate::base::hash::Place;
+use crate::store::Store;
+use crate::store::index::Print;
+use crate::store::item::{Header, state};
+use crate::store::lane::Lane;
+use crate::store::outcome::ClassId;
+use crate::store::slab::{ChunkRef, PageId, RingEntry};
+use crate::store::stripe::{Found, Unlinked};
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+/// The right to move a page.
+#[derive(Debug, Default)]
+pub(crate) struct Mover;
+
+/// How many pages of a donor are tried before giving up.
+const TRIES: u64 = 4;
+
+/// What became of an item in a page that is being emptied.
+enum Moved {
+    /// The old chunk is free; the item lives on in another.
+    Relocated {
+        from: ChunkRef,
+        fresh: Option<RingEntry>,
+    },
+    /// The item is gone.
+    Evicted(Unlinked),
+    /// It had expired or been flushed.
+    Dead(Unlinked),
+    /// It may not move now, or was gone already.
+    Stays,
+}
+
+impl Lane {
+    /// The class that can spare a page best: the one whose items stay longest.
+    pub(crate) fn donor(&self, taker: ClassId) -> Option<ClassId> {
+        self.donors(taker).into_iter().next()
+    }
+
+    /// The classes with pages, those that can spare one best first.
+    fn donors(&self, taker: ClassId) -> Vec<ClassId> {
+        let slabs = &self.store.slabs;
+        let others = slabs.table.item_classes().filter(|&class| class != taker);
+        let mut donors: Vec<ClassId> = others.filter(|&c| slabs.page_count(c) > 0).collect();
+        donors.sort_by_cached_key(|&class| {
+            Reverse((slabs.page_count(class) > 1, slabs.eviction_age(class)))
+        });
+        donors
+    }
+
+    /// Gets `taker` a page: a free one, else one of the class that can spare it best, else, if
+    /// there `must` be one, of any class. Without evictions allowed, only an empty one.
+    pub(crate) fn steal_page(&mut self, taker: ClassId, must: bool, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        let moving = if must {
+            Some(store.mover.lock())
+        } else {
+            store.mover.try_lock()
+        };
+        let Some(_moving) = moving else {
+            // Somebody is moving a page; evicting is quicker than waiting for it.
+            return false;
+        };
+        if let Some(page) = store.slabs.take_page() {
+            store.slabs.adopt(taker, page);
+            return true;
+        }
+        if !store.evict {
+            return self.take_empty_page(taker, now);
+        }
+        let donors = self.donors(taker);
+        let asked = if must { donors.len() } else { 1 };
+        donors
+            .into_iter()
+            .take(asked)
+            .any(|donor| self.take_page_of(donor, taker, now))
+    }
+
+    fn take_page_of(&mut self, donor: ClassId, taker: ClassId, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        for _ in 0..TRIES.min(store.slabs.page_count(donor)) {
+            let Some(page) = store.page_behind_hand(donor) else {
+                return false;
+            };
+            if self.empty_page(page, now) {
+                self.tallies(donor).pages_lost.add(1);
+                store.slabs.adopt(taker, page);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take_empty_page(&mut self, taker: ClassId, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        for class in store
+            .slabs
+            .table
+            .item_classes()
+            .filter(|&class| class != taker)
+        {
+            let chunks = store.slabs.chunks_per_page(class);
+            let pages = store.slabs.lock(class).pages.clone();
+            let empty = pages
+                .iter()
+                .find(|&&page| store.slabs.page(page).free_in(chunks) == chunks);
+            if let Some(&page) = empty
+                && self.empty_page(page, now)
+            {
+                store.slabs.adopt(taker, page);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Empties a page. True if it is nobody's now; the caller adopts it or gives it to the pool.
+    pub(crate) fn empty_page(&mut self, page: PageId, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        let class = store.slabs.page(page).class();
+        if !store.slabs.start_drain(page) {
+            return false;
+        }
+        self.recall_stocks(page, class);
+        for slot in 0..store.slabs.page(page).bump() {
+            self.vacate(store.slabs.chunk_in(page, class, slot), now);
+        }
+        store.slabs.finish_drain(page)
+    }
+
+    /// Takes the page's chunks out of all lanes' stocks.
+    fn recall_stocks(&self, page: PageId, class: ClassId) {
+        let slabs = &self.store.slabs;
+        for desk in &self.store.desks {
+            let mut desk = desk.lock();
+            let stock = &mut desk.magazines[usize::from(class.0)].free;
+            let mut state = slabs.lock(class);
+            stock.retain(|&chunk| {
+                let here = slabs.page_of(chunk) == page;
+                if here {
+                    slabs.give_locked(&mut state, class, chunk);
+                }
+                !here
+            });
+        }
+    }
+
+    /// Gets whatever is in `chunk` out of it, if that can be done.
+    fn vacate(&mut self, chunk: ChunkRef, now: Now) {
+        let store = Arc::clone(&self.store);
+        let header = store.slabs.header(chunk);
+        let head = match header {
+            header if header.is_linked_item() => chunk,
+            header if header.is_continuation() => ChunkRef(header.high),
+            _ => return,
+        };
+        let Some(hash) = store.hash_of(head) else {
+            return;
+        };
+        // Taken before the stripe is locked; put back if it is not needed.
+        let spare = self.spare_chunk(store.slabs.class_of(chunk));
+        let moved = {
+            let mut stripe = store.stripe(hash.place());
+            let print = Print::new(hash, store.stripe_bits);
+            let found = stripe
+                .index
+                .find(&store.slabs, print, |chunk| chunk == head);
+            let found = found.map(|(slot, chunk)| Found {
+                slot,
+                chunk,
+                header: store.slabs.header(chunk),
+            });
+            match found {
+                Some(found) if found.header.has(state::PINNED) => Moved::Stays,
+                Some(found) if stripe.death(found.header, now).is_some() => {
+                    Moved::Dead(stripe.unlink(&store.slabs, print, found))
+                }
+                // The chunk was read before the lock was held: its owner may be another item now.
+                Some(found) if head != chunk && store.before(found, chunk).is_none() => {
+                    Moved::Stays
+                }
+                Some(found) => match spare {
+                    Some(to) => {
+                        if head == chunk {
+                            stripe.index.replace(&store.slabs, found.slot, to);
+                        }
+                        store.relocate(found, chunk, to, hash.place())
+                    }
+                    None => Moved::Evicted(stripe.unlink(&store.slabs, print, found)),
+                },
+                None => Moved::Stays,
+            }
+        };
+        let used = matches!(moved, Moved::Relocated { .. });
+        self.account(moved, now);
+        if let Some(spare) = spare.filter(|_| !used) {
+            self.free_chunk(spare);
+        }
+    }
+
+    fn account(&mut self, moved: Moved, now: Now) {
+        match moved {
+            Moved::Stays => {}
+            Moved::Dead(gone) => {
+                self.tallies_of(gone.chunk).reclaimed.add(1);
+                self.discard_dead(gone);
+            }
+            Moved::Evicted(gone) => {
+                self.count_eviction(&gone, now);
+                self.tallies_of(gone.chunk).move_evicted.add(1);
+                self.discard(gone);
+            }
+            Moved::Relocated { from, fresh } => {
+                let class = self.store.slabs.class_of(from);
+                self.tallies(class).rescued.add(1);
+                self.free_chunk(from);
+                if let Some(entry) = fresh {
+                    self.note_fresh(class, entry, now);
+                }
+            }
+        }
+    }
+
+    /// A free chunk of `class` without evicting and without a new page.
+    fn spare_chunk(&self, class: ClassId) -> Option<ChunkRef> {
+        let free = self.store.slabs.lock(class).free;
+        (free > 0)
+            .then(|| self.store.slabs.take_one(class))
+            .flatten()
+    }
+}
+
+impl Store {
+    /// The page of `class` that the hand has passed last: its items were judged most recently.
+    fn page_behind_hand(&self, class: ClassId) -> Option<PageId> {
+        let mut state = self.slabs.lock(class);
+        let count = state.pages.len();
+        if count == 0 {
+            return None;
+        }
+        let behind = (state.hand.0 + count - 1) % count;
+        state.hand.0 = behind;
+        Some(state.pages[behind])
+    }
+
+    /// Copies one chunk of a linked item, under its stripe's lock, and points everything to `to`.
+    ///
+    /// The index is the caller's; here it is the chain that is mended.
+    fn relocate(&self, found: Found, from: ChunkRef, to: ChunkRef, place: Place) -> Moved {
+        let slabs = &self.slabs;
+        let header = slabs.header(from);
+        let len = slabs.part_at(from, header) - slabs.offset(from) + header.part_len as usize;
+        slabs.arena.copy(slabs.offset(from), slabs.offset(to), len);
+        slabs
+            .page(slabs.page_of(to))
+            .note_expiry(found.header.expiry());
+        let mut fresh = None;
+        if from == found.chunk {
+            self.adopt_chain(to, header);
+            if !header.has(state::MAIN) {
+                fresh = Some(RingEntry { chunk: to, place });
+            }
+        } else if let Some((before, header)) = self.before(found, from) {
+            self.slabs.set_next(before, header, to);
+        }
+        Moved::Relocated { from, fresh }
+    }
+
+    /// Tells the continuations of a relocated head who owns them now.
+    fn adopt_chain(&self, head: ChunkRef, header: Header) {
+        let mut chunk = self.slabs.next(head, header);
+        while !chunk.is_none() {
+            let part = self.slabs.header(chunk);
+            self.slabs.set_header(
+                chunk,
+                Header {
+                    high: head.0,
+                    ..part
+                },
+            );
+            chunk = self.slabs.next(chunk, part);
+        }
+    }
+
+    /// The chunk before `part` in an item's chain, if `part` is in it.
+    fn before(&self, found: Found, part: ChunkRef) -> Option<(ChunkRef, Header)> {
+        let (mut chunk, mut header) = (found.chunk, found.header);
+        loop {
+            let next = self.slabs.next(chunk, header);
+            if next.is_none() {
+                return None;
+            }
+            if next == part {
+                return Some((chunk, header));
+            }
+            chunk = next;
+            header = self.slabs.header(chunk);
+        }
+    }
+}

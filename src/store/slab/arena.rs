@@ -1,0 +1,220 @@
+//! The store's memory: one reserved mapping, read and written through relaxed atomic words.
+//!
+//! # Why `unsafe` at all
+//!
+//! Two threads work on two chunks of one mapping at the same time, and a scanner may read a header
+//! that another thread is changing. The borrow checker sees one allocation. Lending `&mut [u8]`
+//! into it would make every safe caller responsible for never lending the same bytes twice; so
+//! nothing here lends bytes at all.
+//!
+//! # The argument, once
+//!
+//! * **Mapped.** `map` is an anonymous private mapping of exactly `words * 8` bytes, made in
+//!   [`Arena::new`] and unmapped only when the arena is dropped. Page-aligned, zero-filled, and
+//!   readable and writable all its life.
+//! * **Atomic.** The mapping is reached only as `&[AtomicU64]`, so a race between any two callers
+//!   is a race between relaxed atomics: a stale or mixed value, never undefined behaviour.
+//!
+//! Hence every method is sound whatever a caller passes: offsets are bounds-checked by the slice,
+//! and a caller that breaks the store's locking rules reads nonsense, which the store's `validate`
+//! is there to find. On x86-64 and ARM a relaxed load or store is a plain one.
+
+#![expect(
+    unsafe_code,
+    reason = "item memory is shared between stripes; see the module docs"
+)]
+
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes in a word.
+const WORD: usize = size_of::<u64>();
+
+/// Reserved address space, committed by the kernel page by page as it is first written.
+pub(crate) struct Arena {
+    map: MmapRaw,
+    words: usize,
+}
+
+impl Arena {
+    /// Reserves `bytes` of zeroed memory; a multiple of eight.
+    pub(crate) fn new(bytes: usize) -> io::Result<Self> {
+        assert!(
+            bytes.is_multiple_of(WORD) && bytes > 0,
+            "the arena is whole words"
+        );
+        let map: MmapMut = MmapOptions::new().len(bytes).no_reserve_swap().map_anon()?;
+        Ok(Self {
+            map: MmapRaw::from(map),
+            words: bytes / WORD,
+        })
+    }
+
+    /// All of it.
+    #[inline]
+    fn words(&self) -> &[AtomicU64] {
+        let start = self.map.as_ptr().cast::<AtomicU64>();
+        // SAFETY: Mapped gives the length, the alignment and the lifetime (that of `self`);
+        // `AtomicU64` has the layout of the eight zero bytes it starts as; Atomic rules out
+        // any other kind of reference to the same bytes.
+        unsafe { std::slice::from_raw_parts(start, self.words) }
+    }
+
+    /// The word at byte offset `at` (rounded down to a word).
+    #[inline]
+    pub(crate) fn load(&self, at: usize) -> u64 {
+        self.words()[at / WORD].load(Ordering::Relaxed)
+    }
+
+    /// Overwrites the word at byte offset `at` (rounded down to a word).
+    #[inline]
+    pub(crate) fn store(&self, at: usize, value: u64) {
+        self.words()[at / WORD].store(value, Ordering::Relaxed);
+    }
+
+    /// Asks the processor to fetch the cache line at `at`.
+    #[inline]
+    pub(crate) fn prefetch(&self, at: usize) {
+        let word: *const AtomicU64 = &raw const self.words()[at / WORD];
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch of any address is harmless, and this one is in the mapping.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(word.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = word;
+    }
+
+    /// Copies the bytes from `at` on into `out`.
+    #[inline]
+    pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
+        if out.is_empty() {
+            return;
+        }
+        let words = &self.words()[at / WORD..(at + out.len()).div_ceil(WORD)];
+        let skip = at % WORD;
+        let first = words[0].load(Ordering::Relaxed).to_le_bytes();
+        let head = out.len().min(WORD - skip);
+        out[..head].copy_from_slice(&first[skip..skip + head]);
+        let mut pieces = out[head..].chunks_exact_mut(WORD);
+        let mut rest = words[1..].iter();
+        for (piece, word) in (&mut pieces).zip(&mut rest) {
+            piece.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        if let Some(word) = rest.next() {
+            let tail = pieces.into_remainder();
+            tail.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes()[..tail.len()]);
+        }
+    }
+
+    /// Appends the `len` bytes from `at` on to `out`.
+    #[inline]
+    pub(crate) fn append(&self, at: usize, len: usize, out: &mut Vec<u8>) {
+        let old = out.len();
+        out.resize(old + len, 0);
+        self.read(at, &mut out[old..]);
+    }
+
+    /// Copies `bytes` to `at` and what follows. Bytes around them keep their value.
+    #[inline]
+    pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let words = &self.words()[at / WORD..(at + bytes.len()).div_ceil(WORD)];
+        let skip = at % WORD;
+        let head = if skip == 0 {
+            0
+        } else {
+            bytes.len().min(WORD - skip)
+        };
+        if head > 0 {
+            patch(&words[0], skip, &bytes[..head]);
+        }
+        let mut rest = words[usize::from(head > 0)..].iter();
+        let mut pieces = bytes[head..].chunks_exact(WORD);
+        for (piece, word) in (&mut pieces).zip(&mut rest) {
+            let piece: [u8; WORD] = piece.try_into().expect("chunks_exact gives whole words");
+            word.store(u64::from_le_bytes(piece), Ordering::Relaxed);
+        }
+        if let Some(word) = rest.next() {
+            patch(word, 0, pieces.remainder());
+        }
+    }
+
+    /// Whether the bytes from the word-aligned offset `at` on equal `bytes`.
+    #[inline]
+    pub(crate) fn equals(&self, at: usize, bytes: &[u8]) -> bool {
+        let words = &self.words()[at / WORD..(at + bytes.len()).div_ceil(WORD)];
+        let mut pieces = bytes.chunks_exact(WORD);
+        for (piece, word) in (&mut pieces).zip(words) {
+            let piece: [u8; WORD] = piece.try_into().expect("chunks_exact gives whole words");
+            if word.load(Ordering::Relaxed) != u64::from_le_bytes(piece) {
+                return false;
+            }
+        }
+        let tail = pieces.remainder();
+        tail.is_empty()
+            || words[words.len() - 1].load(Ordering::Relaxed).to_le_bytes()[..tail.len()] == *tail
+    }
+
+    /// Copies `len` bytes (rounded up to words) from one word-aligned offset to another.
+    pub(crate) fn copy(&self, from: usize, to: usize, len: usize) {
+        let count = len.div_ceil(WORD);
+        let source = &self.words()[from / WORD..from / WORD + count];
+        let target = &self.words()[to / WORD..to / WORD + count];
+        for (source, target) in source.iter().zip(target) {
+            target.store(source.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Replaces the bytes of one word from `skip` on.
+#[inline]
+fn patch(word: &AtomicU64, skip: usize, bytes: &[u8]) {
+    let mut whole = word.load(Ordering::Relaxed).to_le_bytes();
+    whole[skip..skip + bytes.len()].copy_from_slice(bytes);
+    word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_from_every_offset_and_length() {
+        let arena = Arena::new(4096).unwrap();
+        let bytes: Vec<u8> = (1..=100).collect();
+        for at in 0..24 {
+            for len in 0..64 {
+                arena.write(0, &[0xee; 128]);
+                arena.write(at, &bytes[..len]);
+                let mut back = vec![0; 128];
+                arena.read(0, &mut back);
+                let mut expected = vec![0xee; 128];
+                expected[at..at + len].copy_from_slice(&bytes[..len]);
+                assert_eq!(back, expected, "{len} bytes at {at}");
+                let mut appended = vec![7];
+                arena.append(at, len, &mut appended);
+                assert_eq!(appended[1..], bytes[..len]);
+            }
+        }
+    }
+
+    #[test]
+    fn equality_looks_at_exactly_the_bytes_given() {
+        let arena = Arena::new(64).unwrap();
+        arena.write(8, b"0123456789abcdef");
+        assert!(arena.equals(8, b"0123456789"));
+        assert!(arena.equals(8, b"01234567"));
+        assert!(!arena.equals(8, b"012345678x"));
+        assert!(!arena.equals(8, b"x1234567"));
+    }
+
+    #[test]
+    #[should_panic(expected = "range end index")]
+    fn reads_beyond_the_end_are_refused() {
+        Arena::new(64).unwrap().read(60, &mut [0; 8]);
+    }
+}

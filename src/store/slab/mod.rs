@@ -1,0 +1,483 @@
+//! Slabs: pages cut into equal chunks, and who owns which.
+//!
+//! ```text
+//!   pool ──page──▶ class ──chunks──▶ magazines of the lanes ──▶ items
+//!    ▲               │  ▲                                        │
+//!    └── emptied ────┘  └──────────────── freed ─────────────────┘
+//! ```
+//!
+//! All memory of the store comes from here: items, the index's segments (class 0) and the rings of
+//! the eviction queues, so one page budget bounds them together.
+//!
+//! Locks, left to right: item class, index class, pool. At most one item class at a time.
+
+pub(crate) mod arena;
+pub(crate) mod class;
+mod page;
+mod ring;
+
+pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing};
+pub(crate) use page::{Page, PageId};
+pub(crate) use ring::{Ring, RingEntry};
+
+use crate::store::outcome::ClassId;
+use arena::Arena;
+use crossbeam::utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+/// The index's class: its chunks are segments, which never move and hold no items.
+pub(crate) const INDEX: ClassId = ClassId(0);
+
+/// Epochs that a class's ghosts are dated by while it turns over once.
+const GHOST_EPOCHS: u64 = 32;
+
+/// A chunk's address: its offset in the arena in units, plus one. Zero is "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ChunkRef(pub(crate) u32);
+
+impl ChunkRef {
+    /// No chunk.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Whether it names no chunk.
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+}
+
+/// How memory is cut up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    /// Pages the limit allows now.
+    pub(crate) pages: u32,
+    /// log2 of the page size.
+    pub(crate) page_shift: u32,
+    /// log2 of the reference unit.
+    pub(crate) unit_shift: u32,
+}
+
+impl Geometry {
+    /// Chooses page size and unit for `bytes` of memory.
+    ///
+    /// A page is a 1024th of the limit as a power of two between 64 KiB and 1 MiB, so that small
+    /// limits work with all classes in use. The unit is the smallest power of two, 8 or more, with
+    /// which 32 bits reach everything.
+    pub(crate) fn for_limit(bytes: u64) -> Self {
+        let page = (bytes / 1024)
+            .next_power_of_two()
+            .clamp(u64::from(PAGE_MIN), 1 << 20);
+        let page_shift = page.trailing_zeros();
+        let mut unit_shift = 3;
+        while bytes >> unit_shift >= u64::from(u32::MAX) {
+            unit_shift += 1;
+        }
+        let pages = u32::try_from(bytes >> page_shift).expect("a limit is below 2^52 bytes");
+        Self {
+            pages: pages.max(1),
+            page_shift,
+            unit_shift,
+        }
+    }
+
+    /// Bytes of a page.
+    pub(crate) fn page_size(self) -> usize {
+        1 << self.page_shift
+    }
+}
+
+/// What a class's lock guards.
+#[derive(Default)]
+pub(crate) struct ClassState {
+    /// Its pages, in the order the hand visits them.
+    pub(crate) pages: Vec<PageId>,
+    /// Those of them with a free chunk; each is on it once.
+    partial: Vec<PageId>,
+    /// Free chunks in all of them.
+    pub(crate) free: u64,
+    /// New items in the order they came.
+    pub(crate) ring: Ring,
+    /// The clock hand: position in `pages`, and the slot in that page.
+    pub(crate) hand: (usize, u32),
+    /// Chunks evicted since the age was last taken.
+    pub(crate) turn: u64,
+}
+
+/// A class: its state under the lock, and two readings for others to compare classes by.
+#[derive(Default)]
+pub(crate) struct SlabClass {
+    state: Mutex<ClassState>,
+    /// Value of [`Slabs::allocated`] when the present turn of evictions began.
+    turn_started: AtomicU64,
+    /// How many bytes the whole store allocated during the last full turn of this class.
+    age: AtomicU64,
+    /// Pages owned; the truth is under the lock.
+    page_count: AtomicU64,
+    /// Items ever evicted.
+    evicted: AtomicU64,
+    /// The date on ghosts: moves on 32 times while the class turns over once.
+    epoch: AtomicU8,
+}
+
+struct Pool {
+    /// Pages given back, to be used again first.
+    free: Vec<PageId>,
+    /// Pages from here to `limit` have never been used.
+    fresh: u32,
+    /// Pages that may be in use.
+    limit: u32,
+    /// Pages in use.
+    used: u32,
+}
+
+/// All pages, and the classes that own them.
+pub(crate) struct Slabs {
+    pub(crate) arena: Arena,
+    pub(crate) table: ClassTable,
+    pub(crate) geometry: Geometry,
+    pages: Box<[Page]>,
+    classes: Box<[CachePadded<SlabClass>]>,
+    pool: Mutex<Pool>,
+    /// Bytes of chunks ever taken: the clock that eviction ages are measured by.
+    allocated: CachePadded<AtomicU64>,
+    /// The index asked for a segment and there was no page.
+    index_hungry: AtomicBool,
+}
+
+impl Slabs {
+    /// Reserves memory for `geometry.pages` pages.
+    pub(crate) fn new(geometry: Geometry, table: ClassTable) -> io::Result<Self> {
+        let pages = geometry.pages as usize;
+        Ok(Self {
+            arena: Arena::new(pages << geometry.page_shift)?,
+            classes: (0..table.len()).map(|_| CachePadded::default()).collect(),
+            table,
+            pages: (0..pages).map(|_| Page::default()).collect(),
+            pool: Mutex::new(Pool {
+                free: vec![],
+                fresh: 0,
+                limit: geometry.pages,
+                used: 0,
+            }),
+            geometry,
+            allocated: CachePadded::default(),
+            index_hungry: AtomicBool::new(false),
+        })
+    }
+
+    /// Where a chunk begins in the arena.
+    #[inline]
+    pub(crate) fn offset(&self, chunk: ChunkRef) -> usize {
+        (chunk.0.wrapping_sub(1) as usize) << self.geometry.unit_shift
+    }
+
+    #[inline]
+    fn chunk_at(&self, offset: usize) -> ChunkRef {
+        ChunkRef((offset >> self.geometry.unit_shift) as u32 + 1)
+    }
+
+    /// The page that holds a chunk.
+    #[inline]
+    pub(crate) fn page_of(&self, chunk: ChunkRef) -> PageId {
+        PageId((self.offset(chunk) >> self.geometry.page_shift) as u32)
+    }
+
+    /// A page's record.
+    #[inline]
+    pub(crate) fn page(&self, id: PageId) -> &Page {
+        &self.pages[id.0 as usize]
+    }
+
+    /// The class that owns the chunk's page.
+    #[inline]
+    pub(crate) fn class_of(&self, chunk: ChunkRef) -> ClassId {
+        self.page(self.page_of(chunk)).class()
+    }
+
+    /// Number of pages there can be.
+    pub(crate) fn page_total(&self) -> u32 {
+        self.geometry.pages
+    }
+
+    /// Chunks in a page of `class`.
+    #[inline]
+    pub(crate) fn chunks_per_page(&self, class: ClassId) -> u32 {
+        (1 << self.geometry.page_shift) / self.table.size(class)
+    }
+
+    /// The chunk in slot `slot` of a page of `class`.
+    #[inline]
+    pub(crate) fn chunk_in(&self, page: PageId, class: ClassId, slot: u32) -> ChunkRef {
+        let start = (page.0 as usize) << self.geometry.page_shift;
+        self.chunk_at(start + slot as usize * self.table.size(class) as usize)
+    }
+
+    fn slot_of(&self, chunk: ChunkRef, class: ClassId) -> u32 {
+        let within = self.offset(chunk) & (self.geometry.page_size() - 1);
+        within as u32 / self.table.size(class)
+    }
+
+    /// Locks a class.
+    pub(crate) fn lock(&self, class: ClassId) -> MutexGuard<'_, ClassState> {
+        self.classes[usize::from(class.0)].state.lock()
+    }
+
+    /// Pages `class` owns, without its lock: for comparing.
+    pub(crate) fn page_count(&self, class: ClassId) -> u64 {
+        self.classes[usize::from(class.0)]
+            .page_count
+            .load(Ordering::Relaxed)
+    }
+
+    /// Takes up to `want` free chunks of `class`, from a new page if need be. Evicts nothing.
+    pub(crate) fn take(&self, class: ClassId, want: usize, out: &mut Vec<ChunkRef>) -> usize {
+        let mut state = self.lock(class);
+        let taken = self.take_locked(&mut state, class, want, out);
+        drop(state);
+        if taken == 0 && class == INDEX {
+            self.index_hungry.store(true, Ordering::Relaxed);
+        }
+        self.count_allocated(class, taken);
+        taken
+    }
+
+    /// One chunk of `class`, if there is one without evicting.
+    pub(crate) fn take_one(&self, class: ClassId) -> Option<ChunkRef> {
+        let mut one = Vec::with_capacity(1);
+        self.take(class, 1, &mut one);
+        one.pop()
+    }
+
+    /// Adds chunks that changed hands to the clock that ages are measured by.
+    pub(crate) fn count_allocated(&self, class: ClassId, chunks: usize) {
+        let bytes = chunks as u64 * u64::from(self.table.size(class));
+        self.allocated.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take_locked(
+        &self,
+        state: &mut ClassState,
+        class: ClassId,
+        want: usize,
+        out: &mut Vec<ChunkRef>,
+    ) -> usize {
+        let mut taken = 0;
+        while taken < want {
+            let Some(&page) = state.partial.last() else {
+                if taken > 0 || !self.add_page(state, class) {
+                    break;
+                }
+                continue;
+            };
+            match self.pop_chunk(page, class) {
+                Some(chunk) => {
+                    out.push(chunk);
+                    state.free -= 1;
+                    taken += 1;
+                }
+                None => {
+                    state.partial.pop();
+                }
+            }
+        }
+        taken
+    }
+
+    /// A free chunk of one page: one that was used before, else the next untouched one.
+    fn pop_chunk(&self, page: PageId, class: ClassId) -> Option<ChunkRef> {
+        let record = self.page(page);
+        if let Some(slot) = record.free_head() {
+            let chunk = self.chunk_in(page, class, slot);
+            let next = self.arena.load(self.offset(chunk) + 8) as u32;
+            record.pop_free(next);
+            return Some(chunk);
+        }
+        let slot = record.bump();
+        (slot < self.chunks_per_page(class)).then(|| {
+            let chunk = self.chunk_in(page, class, slot);
+            // What an earlier owner of the page left here must not look like a linked item.
+            self.arena.store(self.offset(chunk), 0);
+            record.set_bump(slot + 1);
+            chunk
+        })
+    }
+
+    fn add_page(&self, state: &mut ClassState, class: ClassId) -> bool {
+        let Some(page) = self.take_page() else {
+            return false;
+        };
+        self.adopt_locked(state, class, page);
+        true
+    }
+
+    /// A page that belongs to nobody.
+    pub(crate) fn take_page(&self) -> Option<PageId> {
+        let mut pool = self.pool.lock();
+        if pool.used >= pool.limit {
+            return None;
+        }
+        let page = pool.free.pop().or_else(|| {
+            (pool.fresh < self.geometry.pages).then(|| {
+                pool.fresh += 1;
+                PageId(pool.fresh - 1)
+            })
+        })?;
+        pool.used += 1;
+        Some(page)
+    }
+
+    /// Pages that nobody owns.
+    pub(crate) fn pages_free(&self) -> u32 {
+        let pool = self.pool.lock();
+        pool.limit.saturating_sub(pool.used)
+    }
+
+    /// Makes a page without owner `class`'s.
+    pub(crate) fn adopt(&self, class: ClassId, page: PageId) {
+        self.adopt_locked(&mut self.lock(class), class, page);
+    }
+
+    fn adopt_locked(&self, state: &mut ClassState, class: ClassId, page: PageId) {
+        let owner = &self.classes[usize::from(class.0)];
+        if state.pages.is_empty() {
+            owner
+                .turn_started
+                .store(self.allocated.load(Ordering::Relaxed), Ordering::Relaxed);
+            owner.age.store(0, Ordering::Relaxed);
+        }
+        self.page(page).assign(class);
+        state.free += u64::from(self.chunks_per_page(class));
+        state.pages.push(page);
+        state.partial.push(page);
+        owner
+            .page_count
+            .store(state.pages.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Gives a chunk back to its class. Its header must say that it holds nothing.
+    pub(crate) fn give(&self, chunk: ChunkRef) {
+        let page = self.page_of(chunk);
+        let class = self.page(page).class();
+        let mut state = self.lock(class);
+        self.give_locked(&mut state, class, chunk);
+    }
+
+    /// [`give`](Self::give), with the class already locked.
+    pub(crate) fn give_locked(&self, state: &mut ClassState, class: ClassId, chunk: ChunkRef) {
+        let page = self.page_of(chunk);
+        let record = self.page(page);
+        debug_assert_eq!(record.class(), class, "a chunk goes back to its own class");
+        let was_full = record.free_head().is_none() && record.bump() == self.chunks_per_page(class);
+        let slot = self.slot_of(chunk, class);
+        let next = record.push_free(slot);
+        self.arena.store(self.offset(chunk), 0);
+        self.arena.store(self.offset(chunk) + 8, u64::from(next));
+        if record.is_draining() {
+            return;
+        }
+        state.free += 1;
+        if was_full && !state.partial.contains(&page) {
+            state.partial.push(page);
+        }
+    }
+
+    /// Takes `page` out of its class: no chunk of it is handed out from here on, and chunks that
+    /// are freed gather in it. The caller moves the live ones away, then calls
+    /// [`finish_drain`](Self::finish_drain).
+    pub(crate) fn start_drain(&self, page: PageId) -> bool {
+        let class = self.page(page).class();
+        let mut state = self.lock(class);
+        let Some(position) = state.pages.iter().position(|&other| other == page) else {
+            return false;
+        };
+        state.pages.swap_remove(position);
+        state.partial.retain(|&other| other != page);
+        state.hand.1 = 0; // the page under the hand may be another one now
+        let record = self.page(page);
+        state.free -= u64::from(record.free_in(self.chunks_per_page(class)));
+        record.set_draining(true);
+        self.note_pages(class, &state);
+        true
+    }
+
+    /// Ends a drain: the page becomes nobody's if all its chunks are free, else its class's again.
+    pub(crate) fn finish_drain(&self, page: PageId) -> bool {
+        let record = self.page(page);
+        let class = record.class();
+        let mut state = self.lock(class);
+        let chunks = self.chunks_per_page(class);
+        record.set_draining(false);
+        if record.free_in(chunks) == chunks {
+            record.release();
+            return true;
+        }
+        state.pages.push(page);
+        state.free += u64::from(record.free_in(chunks));
+        if record.free_in(chunks) > 0 {
+            state.partial.push(page);
+        }
+        self.note_pages(class, &state);
+        false
+    }
+
+    fn note_pages(&self, class: ClassId, state: &ClassState) {
+        let owner = &self.classes[usize::from(class.0)];
+        owner
+            .page_count
+            .store(state.pages.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Chunks of `class` that are not free; with its lock.
+    pub(crate) fn used_locked(&self, state: &ClassState, class: ClassId) -> u64 {
+        state.pages.len() as u64 * u64::from(self.chunks_per_page(class)) - state.free
+    }
+
+    /// Whether the index has found no memory since this was last asked.
+    pub(crate) fn take_index_hunger(&self) -> bool {
+        self.index_hungry.load(Ordering::Relaxed)
+            && self.index_hungry.swap(false, Ordering::Relaxed)
+    }
+
+    /// Counts evictions out of `items`, and takes the class's age when it has turned over once.
+    pub(crate) fn count_evicted(&self, class: ClassId, evicted: u64, items: u64) {
+        let owner = &self.classes[usize::from(class.0)];
+        let total = owner.evicted.fetch_add(evicted, Ordering::Relaxed) + evicted;
+        let epoch = total >> (items / GHOST_EPOCHS).max(1).ilog2();
+        owner.epoch.store(epoch as u8, Ordering::Relaxed);
+        let mut state = self.lock(class);
+        state.turn += evicted;
+        if state.turn < items {
+            return;
+        }
+        state.turn = 0;
+        let now = self.allocated.load(Ordering::Relaxed);
+        let started = owner.turn_started.swap(now, Ordering::Relaxed);
+        owner
+            .age
+            .store(now.saturating_sub(started), Ordering::Relaxed);
+    }
+
+    /// The date to put on a ghost of `class` now.
+    pub(crate) fn epoch(&self, class: ClassId) -> u8 {
+        self.classes[usize::from(class.0)]
+            .epoch
+            .load(Ordering::Relaxed)
+    }
+
+    /// Whether a ghost of `class` with this date is recent: younger than one turnover, about as
+    /// many evictions ago as there are items.
+    pub(crate) fn is_recent(&self, class: ClassId, epoch: u8) -> bool {
+        u64::from(self.epoch(class).wrapping_sub(epoch)) <= GHOST_EPOCHS
+    }
+
+    /// How long items of `class` stay before they are evicted, in bytes allocated meanwhile.
+    pub(crate) fn eviction_age(&self, class: ClassId) -> u64 {
+        let owner = &self.classes[usize::from(class.0)];
+        let running = self
+            .allocated
+            .load(Ordering::Relaxed)
+            .saturating_sub(owner.turn_started.load(Ordering::Relaxed));
+        owner.age.load(Ordering::Relaxed).max(running)
+    }
+}

@@ -1,0 +1,479 @@
+//! Storing: judging a request against what is there, overwriting in place, linking new items.
+
+use crate::base::clock::{Expiry, Now};
+use crate::base::hash::Place;
+use crate::base::settings::EvictionPolicy;
+use crate::store::index::{IndexFull, Print};
+use crate::store::item::{Header, Shape, access_at, state};
+use crate::store::lane::Lane;
+use crate::store::outcome::{ClassId, StoreError, StoreMode, StoreOutcome, StoreRequest, Stored};
+use crate::store::slab::{ChunkRef, RingEntry};
+use crate::store::stripe::{Found, Stripe, Unlinked};
+use crate::store::{HashedKey, Store};
+
+/// Whether a request's condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It does; `stale` when it does so by invalidation.
+    Store {
+        /// Store marked stale, keeping expiry and win token.
+        stale: bool,
+    },
+    /// It does not.
+    Refuse(StoreOutcome),
+}
+
+/// A complete, unlinked item on its way into the index.
+pub(crate) struct Linking<'a> {
+    pub(crate) request: &'a StoreRequest,
+    pub(crate) chunk: ChunkRef,
+    /// Link only over the item with this CAS counter: what the new value was made from.
+    pub(crate) over: Option<u32>,
+    /// State bits to take over from the item that is replaced.
+    pub(crate) keep: u16,
+    /// State bits to set besides.
+    pub(crate) set: u16,
+}
+
+/// How a linking went.
+pub(crate) enum Linked {
+    /// The request was carried out or refused; the chunks are accounted for.
+    Done(Stored),
+    /// `over` does not hold any more; the chunks have been freed.
+    Changed,
+}
+
+/// What a stripe's lock was let go with.
+enum Placed {
+    In {
+        header: Header,
+        replaced: Option<(Unlinked, bool)>,
+        ghost: bool,
+    },
+    Refused(StoreOutcome),
+    Changed,
+}
+
+impl Store {
+    /// Judges `request` against the live item under its key, if there is one.
+    pub(crate) fn judge(
+        &self,
+        place: Place,
+        live: Option<&Found>,
+        request: &StoreRequest,
+    ) -> Verdict {
+        let id = live.map(|found| self.cas_id(place, found.chunk, found.header));
+        match (request.mode, request.compare, id) {
+            (StoreMode::Add, _, Some(_)) => Verdict::Refuse(StoreOutcome::NotStored),
+            (StoreMode::Add, _, None) => Verdict::Store { stale: false },
+            (StoreMode::Append | StoreMode::Prepend, _, None) => {
+                Verdict::Refuse(StoreOutcome::NotStored)
+            }
+            (_, Some(_), None) => Verdict::Refuse(StoreOutcome::NotFound),
+            (StoreMode::Replace, None, None) => Verdict::Refuse(StoreOutcome::NotStored),
+            (_, Some(wanted), Some(id)) if wanted != id || wanted == 0 => {
+                let older = request.invalidate && wanted < id;
+                if older && matches!(request.mode, StoreMode::Set | StoreMode::Replace) {
+                    Verdict::Store { stale: true }
+                } else {
+                    Verdict::Refuse(StoreOutcome::Exists)
+                }
+            }
+            _ => Verdict::Store { stale: false },
+        }
+    }
+
+    /// The shape of the item that `request` asks for.
+    pub(crate) fn shape(
+        &self,
+        key: &HashedKey<'_>,
+        request: &StoreRequest,
+        value_len: usize,
+    ) -> Result<Shape, StoreError> {
+        if value_len > self.value_len_max as usize {
+            return Err(StoreError::TooLarge);
+        }
+        Ok(Shape {
+            key_len: key.key.as_bytes().len(),
+            client_flags: request.client_flags,
+            explicit_cas: request.explicit_cas.filter(|_| self.cas),
+            value_len: value_len as u32,
+        })
+    }
+
+    /// The class of an item's first chunk.
+    pub(crate) fn first_class(&self, shape: Shape) -> ClassId {
+        self.slabs
+            .table
+            .fitting(shape.whole_len())
+            .unwrap_or_else(|| self.slabs.table.largest())
+    }
+
+    /// Whether an item of `shape` can take the place of the one in `found` without a new chunk.
+    pub(crate) fn fits_in_place(&self, found: &Found, shape: Shape) -> bool {
+        !found.header.has(state::PINNED | state::CHAINED)
+            && self.slabs.table.fitting(shape.whole_len()) == Some(self.slabs.class_of(found.chunk))
+    }
+
+    /// The header of a new item that replaces `old`, if that was alive.
+    fn header_over(&self, mut new: Header, old: Option<Header>, linking: &Linking<'_>) -> Header {
+        let mut kept = 0;
+        if let Some(old) = old {
+            kept = old.state & (linking.keep | state::MAIN | state::FREQ);
+            if old.freq() < 3 {
+                kept += state::FREQ_ONE;
+            }
+        } else if self.policy != EvictionPolicy::S3Clock {
+            kept = state::MAIN;
+        }
+        new.state |= kept | linking.set | state::LINKED;
+        if linking.request.binary_key {
+            new.state |= state::BINARY_KEY;
+        }
+        new
+    }
+
+    /// What a stale store keeps of the item it replaces.
+    fn keep_of_stale(new: &mut Header, old: Option<Header>) {
+        new.state |= state::STALE;
+        if let Some(old) = old {
+            new.state |= old.state & state::WIN_SENT;
+            new.low = old.low;
+        }
+    }
+}
+
+impl Lane {
+    /// Stores a value that has arrived whole.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::TooLarge`] for values over the item size limit, [`StoreError::OutOfMemory`]
+    /// when evictions are off and memory is full.
+    pub fn put(
+        &mut self,
+        key: &HashedKey<'_>,
+        request: &StoreRequest,
+        value: &[u8],
+        now: Now,
+    ) -> Result<Stored, StoreError> {
+        let shape = self.store.shape(key, request, value.len())?;
+        if matches!(request.mode, StoreMode::Append | StoreMode::Prepend) {
+            return self.extend(key, request, value, now);
+        }
+        if shape.is_chained() {
+            return self.put_chained(key, request, value, now);
+        }
+        if let Some(answer) = self.put_in_place(key, request, shape, value, now) {
+            return Ok(answer);
+        }
+        let chunk = self.new_item(key, request.expiry, shape, now)?;
+        let slabs = &self.store.slabs;
+        slabs
+            .arena
+            .write(slabs.part_at(chunk, slabs.header(chunk)), value);
+        let linking = Linking {
+            request,
+            chunk,
+            over: None,
+            keep: 0,
+            set: 0,
+        };
+        match self.link(key, &linking, now)? {
+            Linked::Done(stored) => Ok(stored),
+            Linked::Changed => unreachable!("nothing in particular was to be replaced"),
+        }
+    }
+
+    fn put_chained(
+        &mut self,
+        key: &HashedKey<'_>,
+        request: &StoreRequest,
+        value: &[u8],
+        now: Now,
+    ) -> Result<Stored, StoreError> {
+        let mut upload = self.begin(key, request, value.len() as u32, now)?;
+        if let Err(error) = self.fill(&mut upload, value, now) {
+            self.abandon(upload);
+            return Err(error);
+        }
+        self.commit(upload, now)
+    }
+
+    /// A chunk with everything of a new item but its value, not linked.
+    pub(crate) fn new_item(
+        &mut self,
+        key: &HashedKey<'_>,
+        expiry: Expiry,
+        shape: Shape,
+        now: Now,
+    ) -> Result<ChunkRef, StoreError> {
+        let class = self.store.first_class(shape);
+        let chunk = self
+            .take_chunk(class, now)
+            .ok_or_else(|| self.no_memory(class))?;
+        let blank = Header {
+            key_len: 0,
+            access: access_at(now),
+            part_len: 0,
+            state: 0,
+            low: expiry.to_bits(),
+            high: 0,
+        };
+        self.store
+            .slabs
+            .write_item_head(chunk, blank, key.key, shape);
+        Ok(chunk)
+    }
+
+    /// Counts a store that found no memory.
+    pub(crate) fn no_memory(&self, class: ClassId) -> StoreError {
+        self.tallies(class).out_of_memory.add(1);
+        StoreError::OutOfMemory
+    }
+
+    /// Carries the request out under one lock, if no new chunk is needed for that.
+    fn put_in_place(
+        &mut self,
+        key: &HashedKey<'_>,
+        request: &StoreRequest,
+        shape: Shape,
+        value: &[u8],
+        now: Now,
+    ) -> Option<Stored> {
+        let store = &*self.store;
+        let place = key.hash.place();
+        let mut stripe = store.stripe(place);
+        let found = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
+        let live = found.filter(|found| stripe.death(found.header, now).is_none());
+        let stale = match store.judge(place, live.as_ref(), request) {
+            Verdict::Store { stale } => stale,
+            Verdict::Refuse(outcome) => {
+                let class = self.refused(live, now);
+                return Some(refusal(outcome, class, shape.value_len));
+            }
+        };
+        let found = live.filter(|found| store.fits_in_place(found, shape))?;
+        let before = store.slabs.item_size(found.chunk, found.header);
+        let linking = Linking {
+            request,
+            chunk: found.chunk,
+            over: None,
+            keep: 0,
+            set: 0,
+        };
+        let blank = Header {
+            key_len: found.header.key_len,
+            access: access_at(now),
+            part_len: shape.value_len,
+            state: 0,
+            low: request.expiry.to_bits(),
+            high: stripe.next_cas(),
+        };
+        let mut header = store.header_over(blank, Some(found.header), &linking);
+        if stale {
+            Store::keep_of_stale(&mut header, Some(found.header));
+        }
+        let header = store.slabs.write_options(found.chunk, header, shape);
+        store
+            .slabs
+            .arena
+            .write(store.slabs.part_at(found.chunk, header), value);
+        store
+            .slabs
+            .page(store.slabs.page_of(found.chunk))
+            .note_expiry(header.expiry());
+        let cas = store.cas_id(place, found.chunk, header);
+        let after = store.slabs.item_size(found.chunk, header);
+        drop(stripe);
+        let class = store.slabs.class_of(found.chunk);
+        let tallies = self.tallies(class);
+        tallies.linked.add(1);
+        tallies
+            .bytes
+            .add(u64::from(after).wrapping_sub(u64::from(before)));
+        Some(Stored {
+            outcome: StoreOutcome::Stored,
+            cas,
+            value_len: shape.value_len,
+            class,
+        })
+    }
+
+    /// A refused request is an access all the same to the item in the way.
+    fn refused(&self, live: Option<Found>, now: Now) -> ClassId {
+        live.map_or(ClassId(0), |found| {
+            self.store
+                .slabs
+                .set_header_first(found.chunk, found.header.touched(now));
+            self.store.slabs.class_of(found.chunk)
+        })
+    }
+
+    /// Links a complete item if its request's condition holds; else frees its chunks.
+    pub(crate) fn link(
+        &mut self,
+        key: &HashedKey<'_>,
+        linking: &Linking<'_>,
+        now: Now,
+    ) -> Result<Linked, StoreError> {
+        let store = std::sync::Arc::clone(&self.store);
+        let place = key.hash.place();
+        let value_len = store
+            .slabs
+            .value_len(linking.chunk, store.slabs.header(linking.chunk));
+        let class = store.slabs.class_of(linking.chunk);
+        let placed = loop {
+            let mut stripe = store.stripe(place);
+            match self.try_link(&mut stripe, key, linking, now) {
+                Ok(placed) => break placed,
+                Err(IndexFull) => drop(stripe),
+            }
+            if !self.feed_index(now) {
+                self.free_chain(linking.chunk);
+                return Err(self.no_memory(class));
+            }
+        };
+        match placed {
+            Placed::Changed => {
+                self.free_chain(linking.chunk);
+                Ok(Linked::Changed)
+            }
+            Placed::Refused(outcome) => {
+                self.free_chain(linking.chunk);
+                Ok(Linked::Done(refusal(outcome, class, value_len)))
+            }
+            Placed::In {
+                header,
+                replaced,
+                ghost,
+            } => {
+                let cas = store.cas_id(place, linking.chunk, header);
+                self.count_in(linking.chunk, header, class, ghost);
+                match replaced {
+                    Some((old, true)) => self.discard_dead(old),
+                    Some((old, false)) => self.discard(old),
+                    None => {}
+                }
+                if !header.has(state::MAIN) {
+                    self.note_fresh(
+                        class,
+                        RingEntry {
+                            chunk: linking.chunk,
+                            place,
+                        },
+                        now,
+                    );
+                }
+                Ok(Linked::Done(Stored {
+                    outcome: StoreOutcome::Stored,
+                    cas,
+                    value_len,
+                    class,
+                }))
+            }
+        }
+    }
+
+    /// The part of [`link`](Self::link) under the stripe's lock.
+    fn try_link(
+        &self,
+        stripe: &mut Stripe,
+        key: &HashedKey<'_>,
+        linking: &Linking<'_>,
+        now: Now,
+    ) -> Result<Placed, IndexFull> {
+        let store = &*self.store;
+        let slabs = &store.slabs;
+        let print = Print::new(key.hash, store.stripe_bits);
+        let found = stripe.look(slabs, key, print);
+        let live = found.filter(|found| stripe.death(found.header, now).is_none());
+        if linking.over.is_some() && linking.over != live.map(|found| found.header.high) {
+            return Ok(Placed::Changed);
+        }
+        let stale = match store.judge(key.hash.place(), live.as_ref(), linking.request) {
+            Verdict::Store { stale } => stale,
+            Verdict::Refuse(outcome) => {
+                self.refused(live, now);
+                return Ok(Placed::Refused(outcome));
+            }
+        };
+        let class = slabs.class_of(linking.chunk);
+        let ghost = found.is_none()
+            && stripe
+                .index
+                .take_ghost(slabs, print)
+                .is_some_and(|epoch| slabs.is_recent(class, epoch));
+        let mut header = slabs.header(linking.chunk);
+        header.high = stripe.next_cas();
+        header = store.header_over(header, live.map(|found| found.header), linking);
+        if ghost {
+            header.state |= state::MAIN;
+        }
+        if stale {
+            Store::keep_of_stale(&mut header, live.map(|found| found.header));
+        }
+        slabs.set_header(linking.chunk, header);
+        slabs
+            .page(slabs.page_of(linking.chunk))
+            .note_expiry(header.expiry());
+        let replaced = match found {
+            Some(found) => {
+                stripe.index.replace(slabs, found.slot, linking.chunk);
+                Some((stripe.retire(slabs, found), live.is_none()))
+            }
+            None => {
+                self.insert(stripe, print, linking.chunk, header)?;
+                None
+            }
+        };
+        Ok(Placed::In {
+            header,
+            replaced,
+            ghost,
+        })
+    }
+
+    fn insert(
+        &self,
+        stripe: &mut Stripe,
+        print: Print,
+        chunk: ChunkRef,
+        header: Header,
+    ) -> Result<(), IndexFull> {
+        let store = &*self.store;
+        let inserted = stripe.index.insert(&store.slabs, print, chunk);
+        if inserted.is_err() {
+            let unlinked = Header {
+                state: header.state & !(state::LINKED | state::MAIN),
+                ..header
+            };
+            store.slabs.set_header(chunk, unlinked);
+            return inserted;
+        }
+        stripe.index.grow(&store.slabs, store.stripe_bits, |chunk| {
+            store.place_of(chunk)
+        });
+        Ok(())
+    }
+
+    /// Counts a newly linked item.
+    fn count_in(&self, chunk: ChunkRef, header: Header, class: ClassId, ghost: bool) {
+        let tallies = self.tallies(class);
+        tallies.items.add(1);
+        tallies.linked.add(1);
+        tallies
+            .bytes
+            .add(u64::from(self.store.slabs.item_size(chunk, header)));
+        tallies.ghost_hits.add(u64::from(ghost));
+    }
+}
+
+fn refusal(outcome: StoreOutcome, class: ClassId, value_len: u32) -> Stored {
+    Stored {
+        outcome,
+        cas: 0,
+        value_len,
+        class,
+    }
+}

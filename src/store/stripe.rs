@@ -1,0 +1,157 @@
+//! What one lock guards: a part of the index, its CAS counter, its flush mark and its pins.
+
+use crate::base::clock::Now;
+use crate::store::HashedKey;
+use crate::store::index::{Index, Print, Slot};
+use crate::store::item::{Header, state};
+use crate::store::outcome::Miss;
+use crate::store::slab::{ChunkRef, Slabs};
+
+/// One stripe: everything here is guarded by the stripe's mutex.
+#[derive(Debug)]
+pub(crate) struct Stripe {
+    pub(crate) index: Index,
+    /// CAS ids given out. An item keeps the low 32 bits; the id that clients see has the stripe's
+    /// number below them, so that no two items ever share one without a counter for all.
+    cas: u64,
+    /// `flush_all`: items whose CAS counter is not after this one are dead.
+    flush_mark: Option<u32>,
+    pub(crate) pins: Pins,
+}
+
+impl Default for Stripe {
+    fn default() -> Self {
+        // Ids begin above 1: clients use 1 as "older than anything".
+        Self {
+            index: Index::default(),
+            cas: 1,
+            flush_mark: None,
+            pins: Pins::default(),
+        }
+    }
+}
+
+/// An item in the index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) slot: Slot,
+    pub(crate) chunk: ChunkRef,
+    pub(crate) header: Header,
+}
+
+impl Stripe {
+    /// The item with this key, dead or alive.
+    #[inline]
+    pub(crate) fn look(&self, slabs: &Slabs, key: &HashedKey<'_>, print: Print) -> Option<Found> {
+        let (slot, chunk) = self
+            .index
+            .find(slabs, print, |chunk| slabs.has_key(chunk, key.key))?;
+        Some(Found {
+            slot,
+            chunk,
+            header: slabs.header(chunk),
+        })
+    }
+
+    /// Why the item counts as gone, if it does.
+    #[inline]
+    pub(crate) fn death(&self, header: Header, now: Now) -> Option<Miss> {
+        if header.expiry().has_passed(now) {
+            return Some(Miss::Expired);
+        }
+        self.is_flushed(header).then_some(Miss::Flushed)
+    }
+
+    fn is_flushed(&self, header: Header) -> bool {
+        // Wrapping: the mark is lifted, by a walk over all items, long before 2^31 further ids.
+        self.flush_mark
+            .is_some_and(|mark| mark.wrapping_sub(header.high).cast_signed() >= 0)
+    }
+
+    /// The next CAS counter.
+    #[inline]
+    pub(crate) fn next_cas(&mut self) -> u32 {
+        self.cas += 1;
+        self.cas as u32
+    }
+
+    /// Makes everything that is in the stripe now dead.
+    pub(crate) fn flush(&mut self) {
+        self.flush_mark = Some(self.cas as u32);
+    }
+
+    /// Forgets the flush: no flushed item is left.
+    pub(crate) fn lift_flush(&mut self) {
+        self.flush_mark = None;
+    }
+
+    /// Takes the item out of the index and says who has to free its chunks.
+    pub(crate) fn unlink(&mut self, slabs: &Slabs, print: Print, found: Found) -> Unlinked {
+        self.index.remove(slabs, print, found.slot);
+        self.retire(slabs, found)
+    }
+
+    /// As [`unlink`](Self::unlink), leaving a ghost.
+    pub(crate) fn bury(
+        &mut self,
+        slabs: &Slabs,
+        print: Print,
+        found: Found,
+        epoch: u8,
+    ) -> Unlinked {
+        self.index.bury(slabs, found.slot, print.check, epoch);
+        self.retire(slabs, found)
+    }
+
+    /// Marks an item whose slot is gone or points elsewhere as no longer linked.
+    pub(crate) fn retire(&mut self, slabs: &Slabs, found: Found) -> Unlinked {
+        let header = Header {
+            state: found.header.state & !state::LINKED,
+            ..found.header
+        };
+        slabs.set_header_first(found.chunk, header);
+        Unlinked {
+            chunk: found.chunk,
+            header: found.header,
+            size: slabs.item_size(found.chunk, found.header),
+            free_now: !found.header.has(state::PINNED),
+        }
+    }
+}
+
+/// An item that is no longer in the index.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unlinked {
+    pub(crate) chunk: ChunkRef,
+    /// Its header while it was linked.
+    pub(crate) header: Header,
+    pub(crate) size: u32,
+    /// Whether its chunks are the caller's to free; else the last pin frees them.
+    pub(crate) free_now: bool,
+}
+
+/// Which items are being sent, and by how many. Few at any time, mostly none.
+#[derive(Debug, Default)]
+pub(crate) struct Pins(Vec<(ChunkRef, u32)>);
+
+impl Pins {
+    /// Adds a pin.
+    pub(crate) fn add(&mut self, chunk: ChunkRef) {
+        match self.0.iter_mut().find(|(pinned, _)| *pinned == chunk) {
+            Some((_, count)) => *count += 1,
+            None => self.0.push((chunk, 1)),
+        }
+    }
+
+    /// Removes a pin; true if it was the last.
+    pub(crate) fn remove(&mut self, chunk: ChunkRef) -> bool {
+        let position = self.0.iter().position(|(pinned, _)| *pinned == chunk);
+        let position = position.expect("a pin is removed once, by its owner");
+        self.0[position].1 -= 1;
+        if self.0[position].1 > 0 {
+            return false;
+        }
+        self.0.swap_remove(position);
+        true
+    }
+}

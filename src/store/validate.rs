@@ -1,0 +1,175 @@
+//! A walk over everything that must hold, for tests and for debugging.
+
+use crate::store::Store;
+use crate::store::counters::ClassSums;
+use crate::store::item::{Header, state};
+use crate::store::outcome::ClassId;
+use crate::store::slab::{ChunkRef, INDEX, PageId};
+use std::collections::{HashMap, HashSet};
+
+/// What the walk over the index has counted.
+#[derive(Default)]
+struct Census {
+    /// Chunks of linked items.
+    chunks: HashSet<ChunkRef>,
+    /// Items and bytes by class number.
+    classes: HashMap<u8, (u64, u64)>,
+}
+
+impl Store {
+    /// Checks every invariant that can be seen while nothing changes: call it with all lanes at
+    /// rest and no upload or pin alive.
+    ///
+    /// # Panics
+    ///
+    /// On the first invariant that does not hold.
+    pub fn validate(&self) {
+        let mut census = Census::default();
+        for (number, stripe) in self.stripes.iter().enumerate() {
+            let stripe = stripe.lock();
+            let mut items = 0;
+            stripe.index.for_each(&self.slabs, |bucket, tag, chunk| {
+                items += 1;
+                let hash = self.hash_of(chunk).expect("an indexed chunk has a key");
+                assert_eq!(
+                    hash.place().stripe(self.stripe_bits),
+                    number,
+                    "item in a foreign stripe"
+                );
+                let bits = hash.place().bucket_bits(self.stripe_bits);
+                assert_eq!(
+                    stripe.index.bucket_of(bits),
+                    bucket,
+                    "item in a foreign bucket"
+                );
+                assert_eq!(hash.tag(), tag, "tag of another key");
+                self.validate_item(chunk, &mut census);
+            });
+            assert_eq!(stripe.index.items(), items, "items of stripe {number}");
+        }
+        self.validate_pages(&census);
+        self.validate_sums(&census);
+    }
+
+    fn validate_item(&self, chunk: ChunkRef, census: &mut Census) {
+        let header = self.slabs.header(chunk);
+        assert!(header.is_linked_item(), "an indexed chunk is linked");
+        assert!(!header.has(state::PINNED), "no pin is alive");
+        let class = self.slabs.class_of(chunk);
+        let (items, bytes) = census.classes.entry(class.0).or_default();
+        *items += 1;
+        *bytes += u64::from(self.slabs.item_size(chunk, header));
+        let (mut at, mut part, mut value) = (chunk, header, 0);
+        loop {
+            assert!(census.chunks.insert(at), "a chunk belongs to one item");
+            let size = self.slabs.table.size(self.slabs.class_of(at)) as usize;
+            let end = self.slabs.part_at(at, part) - self.slabs.offset(at) + part.part_len as usize;
+            assert!(end <= size, "a part ends inside its chunk");
+            value += part.part_len;
+            let next = self.slabs.next(at, part);
+            if next.is_none() {
+                break;
+            }
+            at = next;
+            part = self.slabs.header(at);
+            assert!(
+                part.is_continuation() && part.high == chunk.0,
+                "a part knows its owner"
+            );
+        }
+        assert_eq!(
+            value,
+            self.slabs.value_len(chunk, header),
+            "the parts add up"
+        );
+    }
+
+    fn validate_pages(&self, census: &Census) {
+        let mut stocked = HashSet::new();
+        for desk in &self.desks {
+            for magazine in &desk.lock().magazines {
+                stocked.extend(magazine.free.iter().copied());
+            }
+        }
+        for class in self.slabs.table.item_classes() {
+            let state = self.slabs.lock(class);
+            let mut free = 0;
+            for &page in &state.pages {
+                free += u64::from(self.validate_page(page, class, census, &stocked));
+            }
+            assert_eq!(state.free, free, "free chunks of class {class:?}");
+        }
+        assert!(
+            stocked.is_disjoint(&census.chunks),
+            "a stocked chunk holds no item"
+        );
+        let owned: u64 = self
+            .slabs
+            .table
+            .item_classes()
+            .chain([INDEX])
+            .map(|c| self.slabs.page_count(c))
+            .sum();
+        assert_eq!(
+            owned + u64::from(self.slabs.pages_free()),
+            u64::from(self.slabs.page_total()),
+            "every page is somebody's or free"
+        );
+    }
+
+    fn validate_page(
+        &self,
+        page: PageId,
+        class: ClassId,
+        census: &Census,
+        stocked: &HashSet<ChunkRef>,
+    ) -> u32 {
+        let record = self.slabs.page(page);
+        assert_eq!(record.class(), class);
+        assert!(!record.is_draining(), "no page move is under way");
+        let mut held = 0;
+        for slot in 0..record.bump() {
+            let chunk = self.slabs.chunk_in(page, class, slot);
+            let header = self.slabs.header(chunk);
+            let linked = header.has(state::LINKED);
+            assert_eq!(
+                linked,
+                census.chunks.contains(&chunk),
+                "linked chunks are in the index"
+            );
+            if linked {
+                held += 1;
+                self.validate_expiry(record.expires(), header);
+            } else if stocked.contains(&chunk) {
+                held += 1;
+            }
+        }
+        let chunks = self.slabs.chunks_per_page(class);
+        assert_eq!(
+            record.free_in(chunks),
+            chunks - held,
+            "every chunk is used, stocked or free"
+        );
+        record.free_in(chunks)
+    }
+
+    fn validate_expiry(&self, earliest: u64, header: Header) {
+        let fine = header.is_continuation() || header.expiry().tick() >= earliest;
+        assert!(fine, "a page's earliest expiry is not too late");
+    }
+
+    fn validate_sums(&self, census: &Census) {
+        for class in self.slabs.table.item_classes() {
+            let mut sums = ClassSums::default();
+            for lane in &self.tallies {
+                sums.add(lane.class(class.0));
+            }
+            let counted = census.classes.get(&class.0).copied().unwrap_or_default();
+            assert_eq!(
+                (sums.items, sums.bytes),
+                counted,
+                "items and bytes of class {class:?}"
+            );
+        }
+    }
+}

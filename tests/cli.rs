@@ -1,0 +1,317 @@
+//! The program from outside: exit codes, messages, signals, files.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_nuthatch");
+const FIRST_LINE: &str = concat!(
+    "nuthatch ",
+    env!("CARGO_PKG_VERSION"),
+    " (memcached 1.6.45 compatible)"
+);
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn command(line: &str) -> Command {
+    let mut command = Command::new(BINARY);
+    command.args(line.split(' ').filter(|word| !word.is_empty()));
+    command
+        .env_remove("MEMCACHED_PORT_FILENAME")
+        .env_remove("JOURNAL_STREAM");
+    command
+}
+
+fn finish(line: &str) -> Output {
+    command(line).stdin(Stdio::null()).output().unwrap()
+}
+
+/// A running server, killed if the test ends early.
+struct Daemon {
+    child: Child,
+    path: PathBuf,
+}
+
+impl Daemon {
+    /// Starts one on a UNIX socket of its own and waits until it can be connected to.
+    fn start(name: &str, flags: &str) -> Self {
+        let path = scratch_path(name);
+        let line = format!("-s {} -u root {flags}", path.display());
+        let child = command(&line).stderr(Stdio::piped()).spawn().unwrap();
+        let daemon = Self { child, path };
+        eventually("the server listens", || {
+            UnixStream::connect(&daemon.path).is_ok()
+        });
+        daemon
+    }
+
+    fn ask(&self, request: &str) -> String {
+        let mut stream = UnixStream::connect(&self.path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Sends a signal and waits for the end: exit code, and what was said on stderr.
+    fn end_by(mut self, signal: &str) -> (Option<i32>, String) {
+        signal_process(signal, self.child.id());
+        let mut said = String::new();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        (self.child.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Fails when the child has ended, which is the usual case.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal_process(signal: &str, pid: u32) {
+    let status = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Asks again until the answer is yes.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
+    }
+}
+
+fn scratch_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("nuthatch-cli-{name}-{}", std::process::id()))
+}
+
+fn runs_as_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[test]
+fn help_version_and_licence_go_to_stdout() {
+    for flag in ["-h", "--help", "-V", "--version", "-i", "--license"] {
+        let output = finish(flag);
+        assert_eq!(output.status.code(), Some(0), "{flag}");
+        assert!(output.stderr.is_empty(), "{flag}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text.lines().next(), Some(FIRST_LINE), "{flag}");
+    }
+    assert_eq!(finish("-V").stdout, format!("{FIRST_LINE}\n").as_bytes());
+}
+
+#[test]
+fn mistakes_have_memcacheds_exit_codes_and_words_on_stderr() {
+    let table = [
+        ("-t 0", 1, "-t 0"),
+        ("-p abc", 1, "-p abc"),
+        ("-m -5", 1, "-m -5"),
+        ("-o nonsense", 1, "Illegal suboption \"nonsense\""),
+        ("--nonsense", 1, "--nonsense"),
+        ("-I 10", 64, "-I 10"),
+        ("-B udp", 64, "-B udp"),
+        ("-p 70000", 64, "-p 70000"),
+        ("-S", 64, "-S: SASL login is not supported yet"),
+        ("-u root -p 0", 64, "nothing to listen on"),
+    ];
+    for (line, code, words) in table {
+        let output = finish(line);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{line}: {said}");
+        assert!(said.contains(words), "{line}: {said}");
+        assert!(output.stdout.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_an_os_failure() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = finish(&format!("-u root -l 127.0.0.1 -p {port}"));
+    assert_eq!(output.status.code(), Some(71));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("failed to listen") && said.contains(&port.to_string()),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_unknown_user_is_refused_to_root() {
+    if !runs_as_root() {
+        return; // -u is ignored then.
+    }
+    let output = finish("-u no-such-user-here -p -1");
+    assert_eq!(output.status.code(), Some(67));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("no-such-user-here")
+    );
+}
+
+#[test]
+fn root_becomes_nobody_and_says_so() {
+    if !runs_as_root() {
+        return;
+    }
+    let mut child = command("-l 127.0.0.1 -p -1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    let status = fs::metadata(format!("/proc/{}", child.id())).unwrap();
+    signal_process("-KILL", child.id());
+    child.wait().unwrap();
+    assert!(line.contains("nobody"), "{line}");
+    assert_ne!(status.uid(), 0);
+}
+
+#[test]
+fn signals_stop_it_with_exit_code_zero_and_remove_the_socket() {
+    for (signal, words) in [
+        ("-TERM", "Exiting normally"),
+        ("-INT", "Exiting normally"),
+        ("-USR1", "Gracefully"),
+    ] {
+        let daemon = Daemon::start(&format!("signal{signal}"), "-v");
+        assert_eq!(daemon.ask("get none\r\n"), "END\r\n");
+        let path = daemon.path.clone();
+        let started = Instant::now();
+        let (code, said) = daemon.end_by(signal);
+        assert_eq!(code, Some(0), "{signal}: {said}");
+        assert!(said.contains(words), "{signal}: {said}");
+        assert!(started.elapsed() < Duration::from_secs(2), "{signal}");
+        assert!(!path.exists(), "{signal}");
+    }
+}
+
+#[test]
+fn a_hangup_changes_nothing() {
+    let daemon = Daemon::start("hangup", "");
+    signal_process("-HUP", daemon.child.id());
+    assert_eq!(daemon.ask("get none\r\n"), "END\r\n");
+    assert_eq!(daemon.end_by("-TERM"), (Some(0), String::new()));
+}
+
+#[test]
+fn options_without_effect_are_named_once() {
+    let daemon = Daemon::start("effect", "-v -L -o hashpower=20,modern");
+    let (_, said) = daemon.end_by("-TERM");
+    assert!(
+        said.contains("-o hashpower: accepted, without effect"),
+        "{said}"
+    );
+    assert!(said.contains("-L: accepted, without effect"), "{said}");
+}
+
+#[test]
+fn under_the_journal_lines_carry_their_priority() {
+    let path = scratch_path("journal");
+    let line = format!("-v -u root -s {}", path.display());
+    let mut command = command(&line);
+    let child = command
+        .env("JOURNAL_STREAM", "8:1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let daemon = Daemon { child, path };
+    eventually("the server listens", || {
+        UnixStream::connect(&daemon.path).is_ok()
+    });
+    let (_, said) = daemon.end_by("-TERM");
+    assert!(said.contains("<6>Exiting normally"), "{said}");
+}
+
+/// The ports that a finished port file names, by family.
+fn ports(path: &Path) -> Vec<(String, u16)> {
+    let text = fs::read_to_string(path).unwrap();
+    let lines = text.lines().map(|line| line.split_once(": ").unwrap());
+    lines
+        .map(|(family, port)| (family.into(), port.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_port_file_names_the_ports_that_were_chosen() {
+    let path = scratch_path("ports");
+    let mut command = command("-u root -p -1 -U 0 -A -o relaxed_privileges");
+    let child = command
+        .env("MEMCACHED_PORT_FILENAME", &path)
+        .stderr(Stdio::piped());
+    let daemon = Daemon {
+        child: child.spawn().unwrap(),
+        path: PathBuf::new(),
+    };
+    eventually("the port file is there", || path.exists());
+    let ports = ports(&path);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(ports[0].0, "TCP INET");
+    let mut stream = TcpStream::connect(("127.0.0.1", ports[0].1)).unwrap();
+    stream.write_all(b"shutdown\r\n").unwrap();
+    let mut daemon = daemon;
+    assert_eq!(daemon.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn in_the_background_it_is_up_when_the_parent_exits_and_clears_up_at_its_end() {
+    let (socket, pid_file) = (scratch_path("back"), scratch_path("back-pid"));
+    let line = format!(
+        "-d -u root -s {} -P {}",
+        socket.display(),
+        pid_file.display()
+    );
+    let output = finish(&line);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(UnixStream::connect(&socket).is_ok());
+    let pid: u32 = fs::read_to_string(&pid_file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    signal_process("-TERM", pid);
+    eventually("pid file and socket are gone", || {
+        !pid_file.exists() && !socket.exists()
+    });
+}
+
+#[test]
+fn a_start_that_fails_in_the_background_is_told_to_the_caller() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = finish(&format!("-d -u root -l 127.0.0.1 -p {port}"));
+    assert_eq!(output.status.code(), Some(71));
+    assert!(!output.stderr.is_empty());
+}

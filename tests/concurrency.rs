@@ -1,0 +1,233 @@
+//! Many threads on few keys: counters are exact, one CAS wins, no value is torn, nothing leaks.
+
+use nuthatch::base::clock::{Expiry, Now};
+use nuthatch::base::key::Key;
+use nuthatch::base::settings::StoreSettings;
+use nuthatch::store::{
+    Arith, Counted, Fetch, Fetched, Lane, Store, StoreMode, StoreOutcome, StoreRequest,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+const THREADS: usize = 8;
+
+fn store(megabytes: u64) -> Arc<Store> {
+    let settings = StoreSettings {
+        memory_limit: megabytes << 20,
+        ..StoreSettings::default()
+    };
+    Store::new(&settings, THREADS).expect("memory is there")
+}
+
+/// Runs `work` on every lane at once.
+fn on_all(store: &Arc<Store>, work: impl Fn(usize, &mut Lane) + Sync) {
+    thread::scope(|scope| {
+        for id in 0..THREADS {
+            let mut lane = store.lane(id);
+            let work = &work;
+            scope.spawn(move || work(id, &mut lane));
+        }
+    });
+    store.validate();
+}
+
+fn now() -> Now {
+    Now::at_second(10)
+}
+
+/// A small generator: xorshift, seeded per thread.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+#[test]
+fn every_increment_counts() {
+    const ROUNDS: u64 = 20_000;
+    let store = store(4);
+    on_all(&store, |_, lane| {
+        let key = lane.hashed(Key::new(b"counter").unwrap());
+        let how = Arith {
+            delta: 1,
+            initial: Some((1, Expiry::NEVER)),
+            ..Arith::default()
+        };
+        let mut last = 0;
+        for _ in 0..ROUNDS {
+            match lane.arith(&key, &how, now()) {
+                Ok(Counted::Number { value, .. }) => {
+                    assert!(value > last, "the counter only rises");
+                    last = value;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    let mut lane = store.lane(0);
+    let key = lane.hashed(Key::new(b"counter").unwrap());
+    let mut value = vec![];
+    lane.fetch(&key, Fetch::default(), now(), |item| {
+        item.copy_value(&mut value)
+    });
+    assert_eq!(value, (ROUNDS * THREADS as u64).to_string().into_bytes());
+}
+
+#[test]
+fn one_compare_and_swap_wins_each_round() {
+    const ROUNDS: usize = 3_000;
+    let store = store(4);
+    let winners: Vec<AtomicUsize> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+    let ids: Vec<AtomicU64> = (0..ROUNDS).map(|_| AtomicU64::new(0)).collect();
+    let mut lane = store.lane(0);
+    for (round, id) in ids.iter().enumerate() {
+        let name = format!("round-{round}");
+        let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+        let stored = lane
+            .put(&key, &StoreRequest::default(), b"start", now())
+            .unwrap();
+        id.store(stored.cas, Ordering::Relaxed);
+    }
+    drop(lane);
+    on_all(&store, |id, lane| {
+        for round in 0..ROUNDS {
+            let name = format!("round-{round}");
+            let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+            let compare = Some(ids[round].load(Ordering::Relaxed));
+            let request = StoreRequest {
+                compare,
+                ..StoreRequest::default()
+            };
+            // Of different lengths, so that some overwrite in place and some do not.
+            let value = vec![b'0' + id as u8; 1 + id * 100];
+            let stored = lane.put(&key, &request, &value, now()).unwrap();
+            match stored.outcome {
+                StoreOutcome::Stored => {
+                    winners[round].fetch_add(1, Ordering::Relaxed);
+                }
+                StoreOutcome::Exists => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert!(
+        winners
+            .iter()
+            .all(|count| count.load(Ordering::Relaxed) == 1)
+    );
+}
+
+#[test]
+fn no_value_is_torn_while_everything_is_overwritten_evicted_and_moved() {
+    const ROUNDS: u64 = 60_000;
+    let store = store(2);
+    on_all(&store, |id, lane| {
+        let mut dice = Dice(0x9e37_79b9 + id as u64);
+        let mut value = vec![];
+        let mut pins = vec![];
+        for round in 0..ROUNDS {
+            let name = format!("key-{}", dice.roll(500));
+            let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+            let len = match dice.roll(100) {
+                0 => dice.roll(300_000),
+                1..5 => dice.roll(40_000),
+                _ => dice.roll(2_000),
+            } as usize;
+            match dice.roll(10) {
+                0..4 => {
+                    let byte = (round % 251) as u8;
+                    let request = StoreRequest {
+                        expiry: Expiry::from_exptime(dice.roll(3) as i64, now()),
+                        ..StoreRequest::default()
+                    };
+                    // A miss of memory is possible: seven other threads hold some.
+                    let _ = lane.put(&key, &request, &vec![byte; len], now());
+                }
+                4 => drop(lane.delete(&key, None, now())),
+                5 => {
+                    let request = StoreRequest {
+                        mode: StoreMode::Replace,
+                        ..StoreRequest::default()
+                    };
+                    let _ = lane.put(&key, &request, &vec![b'r'; len % 300], now());
+                }
+                6 => {
+                    let pin = lane.fetch(&key, Fetch::default(), now(), |item| item.pin());
+                    if let Fetched::Hit(pin) = pin {
+                        pins.push(pin);
+                    }
+                    if pins.len() > 4 {
+                        let pin = pins.remove(0);
+                        value.clear();
+                        value.resize(pin.len() as usize, 0);
+                        assert_eq!(pin.read_at(0, &mut value), value.len());
+                        assert_uniform(&value);
+                    }
+                }
+                7 => {
+                    lane.maintain(now().plus_seconds(dice.roll(2)));
+                }
+                _ => {
+                    value.clear();
+                    lane.fetch(&key, Fetch::default(), now(), |item| {
+                        assert_eq!(item.value_len() as usize, {
+                            item.copy_value(&mut value);
+                            value.len()
+                        });
+                    });
+                    assert_uniform(&value);
+                }
+            }
+        }
+    });
+    assert!(
+        store.snapshot().evictions > 0,
+        "memory was too small for all of it"
+    );
+}
+
+#[track_caller]
+fn assert_uniform(value: &[u8]) {
+    if let Some(first) = value.first() {
+        assert!(
+            value.iter().all(|byte| byte == first),
+            "a value of one writer"
+        );
+    }
+}
+
+#[test]
+fn a_flush_leaves_nothing_that_was_stored_before_it() {
+    let store = store(8);
+    for round in 0..20 {
+        on_all(&store, |id, lane| {
+            for number in 0..500 {
+                let name = format!("{id}-{number}");
+                let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+                lane.put(&key, &StoreRequest::default(), b"before", now())
+                    .unwrap();
+            }
+            // Every other thread's maintenance runs in between.
+            lane.maintain(now());
+        });
+        store.flush();
+        let maintain = round % 2 == 0;
+        on_all(&store, |id, lane| {
+            if maintain {
+                while lane.maintain(now()) {}
+            }
+            for number in 0..500 {
+                let name = format!("{id}-{number}");
+                let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+                let found = lane.fetch(&key, Fetch::default(), now(), |_| ());
+                assert_ne!(found, Fetched::Hit(()), "{name} survived");
+            }
+        });
+    }
+}

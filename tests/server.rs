@@ -1,0 +1,538 @@
+//! A whole server in this process, and clients on real sockets.
+//!
+//! Every test has its own server on a port of its own. Nothing sleeps: whatever is waited for
+//! comes through a socket, or is asked for again until a deadline.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+use nuthatch::base::settings::Settings;
+use nuthatch::server::{EXIT_OS, EXIT_USAGE, Running, Server, process};
+use socket2::SockRef;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const REFUSAL: &[u8] = b"ERROR Too many open connections\r\n";
+
+fn settings() -> Settings {
+    Settings {
+        tcp_port: Some(0),
+        threads: 2,
+        ..Settings::default()
+    }
+}
+
+fn start(settings: Settings) -> Running {
+    Server::bind(settings).unwrap().spawn().unwrap()
+}
+
+/// A client that knows what it should hear.
+struct Client {
+    stream: TcpStream,
+}
+
+impl Client {
+    fn of(server: &Running) -> Self {
+        Self::at(server.addresses()[0])
+    }
+
+    fn at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self { stream }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    /// Reads exactly as much as is expected, and compares.
+    fn expect(&mut self, expected: &[u8]) {
+        let mut found = vec![0; expected.len()];
+        self.stream.read_exact(&mut found).unwrap();
+        assert!(
+            found == expected,
+            "{} is not {}",
+            excerpt(&found),
+            excerpt(expected)
+        );
+    }
+
+    fn ask(&mut self, request: &[u8], reply: &[u8]) {
+        self.send(request);
+        self.expect(reply);
+    }
+
+    /// Reads to the end of the connection.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut rest = vec![];
+        self.stream.read_to_end(&mut rest).unwrap();
+        rest
+    }
+}
+
+fn excerpt(bytes: &[u8]) -> String {
+    format!("\"{}\"", bytes[..bytes.len().min(200)].escape_ascii())
+}
+
+/// Asks again until the answer is yes.
+fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
+    }
+}
+
+/// A path of this test's own.
+fn scratch_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("nuthatch-{name}-{}", std::process::id()))
+}
+
+/// Memory that this process has in use, in bytes.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10
+}
+
+fn set(key: &str, value: &[u8]) -> Vec<u8> {
+    [
+        format!("set {key} 0 0 {}\r\n", value.len()).as_bytes(),
+        value,
+        b"\r\n",
+    ]
+    .concat()
+}
+
+fn found(key: &str, value: &[u8]) -> Vec<u8> {
+    [
+        format!("VALUE {key} 0 {}\r\n", value.len()).as_bytes(),
+        value,
+        b"\r\nEND\r\n",
+    ]
+    .concat()
+}
+
+#[test]
+fn what_is_set_can_be_got_by_another_client() {
+    let server = start(settings());
+    Client::of(&server).ask(&set("key", b"value"), b"STORED\r\n");
+    Client::of(&server).ask(b"get key\r\n", &found("key", b"value"));
+    server.stop().unwrap();
+}
+
+#[test]
+fn without_listen_addresses_only_loopback_is_open() {
+    let server = start(settings());
+    assert!(
+        server
+            .addresses()
+            .iter()
+            .all(|address| address.ip().is_loopback())
+    );
+    server.stop().unwrap();
+}
+
+#[test]
+fn values_larger_than_every_buffer_go_both_ways() {
+    let server = start(settings());
+    let value: Vec<u8> = (0..1_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let mut client = Client::of(&server);
+    client.ask(&set("large", &value), b"STORED\r\n");
+    client.ask(b"get large\r\n", &found("large", &value));
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_hundred_thousand_gets_in_one_write_are_all_answered() {
+    const COUNT: usize = 100_000;
+    let server = start(settings());
+    let mut client = Client::of(&server);
+    client.ask(&set("k", b"v"), b"STORED\r\n");
+    let mut writer = client.stream.try_clone().unwrap();
+    let sender = thread::spawn(move || writer.write_all(&b"get k\r\n".repeat(COUNT)).unwrap());
+    client.expect(&found("k", b"v").repeat(COUNT));
+    sender.join().unwrap();
+    client.ask(b"get none\r\n", b"END\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn two_long_pipelines_on_one_worker_both_finish() {
+    const COUNT: usize = 20_000;
+    let server = start(Settings {
+        threads: 1,
+        ..settings()
+    });
+    Client::of(&server).ask(&set("k", b"v"), b"STORED\r\n");
+    let pipelines: Vec<_> = (0..2)
+        .map(|_| {
+            let mut client = Client::of(&server);
+            thread::spawn(move || {
+                let mut writer = client.stream.try_clone().unwrap();
+                let sender = thread::spawn(move || writer.write_all(&b"get k\r\n".repeat(COUNT)));
+                client.expect(&found("k", b"v").repeat(COUNT));
+                sender.join().unwrap().unwrap();
+            })
+        })
+        .collect();
+    for pipeline in pipelines {
+        pipeline.join().unwrap();
+    }
+    server.stop().unwrap();
+}
+
+#[test]
+fn input_may_be_cut_anywhere() {
+    let server = start(settings());
+    let request = [&set("cut", b"some value")[..], b"get cut\r\n"].concat();
+    let reply = [b"STORED\r\n", &found("cut", b"some value")[..]].concat();
+    for cut in 1..request.len() {
+        let mut client = Client::of(&server);
+        client.send(&request[..cut]);
+        // An answered question elsewhere gives the worker the time to meet the first half alone.
+        Client::of(&server).ask(b"get none\r\n", b"END\r\n");
+        client.ask(&request[cut..], &reply);
+    }
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_session_of_bare_line_feeds_can_be_typed_byte_by_byte() {
+    let server = start(settings());
+    let mut client = Client::of(&server);
+    for byte in b"set typed 0 0 2\nhi\r\nget typed\n" {
+        client.send(&[*byte]);
+    }
+    client.expect(b"STORED\r\nVALUE typed 0 2\r\nhi\r\nEND\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_half_closed_client_hears_every_answer_and_then_the_end() {
+    let server = start(settings());
+    let mut client = Client::of(&server);
+    let requests = [
+        &set("half", b"closed")[..],
+        &b"get half\r\n".repeat(1000),
+        b"get unfini",
+    ];
+    client.send(&requests.concat());
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    let expected = [b"STORED\r\n", &found("half", b"closed").repeat(1000)[..]].concat();
+    assert!(client.rest() == expected);
+    server.stop().unwrap();
+}
+
+/// Sends `request` until neither the server nor the system between takes more; says how often.
+fn send_until_refused(stream: &mut TcpStream, request: &[u8]) -> usize {
+    // Long enough that a server that still reads would have read.
+    stream
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    let batch = request.repeat(100);
+    let mut sent = 0;
+    loop {
+        match stream.write(&batch[sent % request.len()..]) {
+            Ok(count) => sent += count,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                break sent;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// A client that stops reading must cost its own connection only: replies of 100 kB to thousands
+/// of requests would be gigabytes if they were all produced.
+#[test]
+fn a_client_that_does_not_read_is_not_read_from() {
+    let server = start(Settings {
+        threads: 1,
+        ..settings()
+    });
+    let value = vec![b'x'; 100_000];
+    let mut other = Client::of(&server);
+    other.ask(&set("big", &value), b"STORED\r\n");
+    let before = resident();
+    let mut slow = Client::of(&server);
+    let request = b"get big\r\n";
+    let sent = send_until_refused(&mut slow.stream, request);
+    assert!(sent > 100 * request.len());
+    other.ask(b"get none\r\n", b"END\r\n");
+    other.ask(b"get big\r\n", &found("big", &value));
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "grew by {grown} bytes");
+    // Now it reads: the first replies are all there, in order.
+    let reply = found("big", &value);
+    for _ in 0..100 {
+        slow.expect(&reply);
+    }
+    drop(slow);
+    other.ask(b"get none\r\n", b"END\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_slow_reader_loses_nothing() {
+    let server = start(settings());
+    let value = vec![b'y'; 10_000];
+    let mut client = Client::of(&server);
+    client.ask(&set("k", &value), b"STORED\r\n");
+    let request = b"get k\r\n";
+    let sent = send_until_refused(&mut client.stream, request);
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    let whole = sent / request.len();
+    let reply = found("k", &value);
+    for _ in 0..whole {
+        client.expect(&reply);
+    }
+    // The last request may have been cut by the refusal: it is dropped without a word.
+    assert!(client.rest().is_empty());
+    server.stop().unwrap();
+}
+
+#[test]
+fn clients_above_the_limit_are_refused_until_one_leaves() {
+    let server = start(Settings {
+        connections_max: 5,
+        ..settings()
+    });
+    let mut clients: Vec<_> = (0..5).map(|_| Client::of(&server)).collect();
+    for client in &mut clients {
+        client.ask(b"get none\r\n", b"END\r\n");
+    }
+    assert_eq!(Client::of(&server).rest(), REFUSAL);
+    clients.pop();
+    eventually("the one that left makes room", || {
+        server.control().open_connections() == 4
+    });
+    let mut newcomer = Client::of(&server);
+    newcomer.ask(b"get none\r\n", b"END\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn with_waiting_instead_of_refusal_a_client_is_served_when_one_leaves() {
+    let limited = Settings {
+        connections_max: 2,
+        connections_refuse: false,
+        ..settings()
+    };
+    let server = start(limited);
+    let mut first = Client::of(&server);
+    let mut second = Client::of(&server);
+    first.ask(b"get none\r\n", b"END\r\n");
+    second.ask(b"get none\r\n", b"END\r\n");
+    let mut third = Client::of(&server);
+    third.send(b"get none\r\n");
+    first.ask(b"get none\r\n", b"END\r\n");
+    assert_eq!(server.control().open_connections(), 2);
+    drop(second);
+    third.expect(b"END\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_thousand_idle_clients_are_all_still_served() {
+    process::allow_open_files(4096).unwrap();
+    let server = start(Settings {
+        connections_max: 1100,
+        ..settings()
+    });
+    let before = resident();
+    let mut clients: Vec<_> = (0..1000)
+        .map(|_| {
+            let mut client = Client::of(&server);
+            client.ask(b"get none\r\n", b"END\r\n");
+            client
+        })
+        .collect();
+    let each = resident().saturating_sub(before) / 1000;
+    // Tests beside this one allocate too: the bound is far above what a connection needs.
+    assert!(each < 64 << 10, "{each} bytes for each idle client");
+    for client in clients.iter_mut().rev() {
+        client.ask(b"get none\r\n", b"END\r\n");
+    }
+    server.stop().unwrap();
+}
+
+#[test]
+fn stopping_never_cuts_a_reply() {
+    let server = start(settings());
+    let value = vec![b'z'; 5000];
+    let mut client = Client::of(&server);
+    client.ask(&set("k", &value), b"STORED\r\n");
+    let mut writer = client.stream.try_clone().unwrap();
+    // The server goes away in the middle, so the write may fail.
+    let sender = thread::spawn(move || writer.write_all(&b"get k\r\n".repeat(100_000)).is_ok());
+    let reply = found("k", &value);
+    client.expect(&reply);
+    let stopper = thread::spawn(move || server.stop().unwrap());
+    let mut rest = vec![];
+    if let Err(error) = client.stream.read_to_end(&mut rest) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+    assert_eq!(
+        rest.len() % reply.len(),
+        0,
+        "after {} whole replies",
+        rest.len() / reply.len()
+    );
+    assert!(rest.chunks(reply.len()).all(|chunk| chunk == reply));
+    stopper.join().unwrap();
+    drop(client);
+    sender.join().unwrap();
+}
+
+#[test]
+fn stopping_with_idle_clients_takes_less_than_a_second() {
+    let server = start(settings());
+    let mut clients: Vec<_> = (0..10).map(|_| Client::of(&server)).collect();
+    for client in &mut clients {
+        client.ask(b"get none\r\n", b"END\r\n");
+    }
+    let started = Instant::now();
+    server.stop().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1));
+    for client in &mut clients {
+        assert!(client.rest().is_empty());
+    }
+}
+
+#[test]
+fn the_shutdown_command_ends_the_server() {
+    let mut server = start(Settings {
+        shutdown_enabled: true,
+        ..settings()
+    });
+    let mut client = Client::of(&server);
+    client.send(b"shutdown\r\n");
+    assert!(client.rest().is_empty());
+    server.wait().unwrap();
+}
+
+#[test]
+fn idle_clients_are_closed_when_that_is_asked_for() {
+    let server = start(Settings {
+        idle_timeout_s: 1,
+        ..settings()
+    });
+    let mut client = Client::of(&server);
+    client.ask(b"get none\r\n", b"END\r\n");
+    assert!(client.rest().is_empty());
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_unix_socket_serves_with_its_mode_and_is_removed() {
+    let path = scratch_path("socket");
+    let unix = || Settings {
+        unix_socket: Some(path.clone()),
+        unix_mask: 0o750,
+        ..settings()
+    };
+    drop(UnixListener::bind(&path).unwrap()); // A file that a killed server left.
+    let server = start(unix());
+    assert!(server.addresses().is_empty());
+    let metadata = fs::symlink_metadata(&path).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o750);
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"get none\r\n").unwrap();
+    let mut reply = [0; 5];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(&reply, b"END\r\n");
+    let Err(failure) = Server::bind(unix()) else {
+        panic!("took a living server's socket");
+    };
+    assert_eq!(failure.code, EXIT_OS);
+    server.stop().unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn listen_lists_mix_addresses_ports_and_unix_sockets() {
+    let path = scratch_path("listed");
+    let listen = vec![
+        "127.0.0.1,localhost:0".into(),
+        format!("unix:{}", path.display()),
+    ];
+    let server = start(Settings {
+        listen,
+        ..settings()
+    });
+    assert!(server.addresses().len() >= 2);
+    for address in server.addresses() {
+        Client::at(*address).ask(b"get none\r\n", b"END\r\n");
+    }
+    assert!(UnixStream::connect(&path).is_ok());
+    server.stop().unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_refused_with_its_name() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let bind = |listen: &str, tcp_port| {
+        let listen = vec![listen.to_string()];
+        match Server::bind(Settings {
+            listen,
+            tcp_port,
+            ..settings()
+        }) {
+            Ok(_) => panic!("bound"),
+            Err(failure) => failure,
+        }
+    };
+    let failure = bind(&address.to_string(), Some(0));
+    assert_eq!(failure.code, EXIT_OS);
+    assert!(failure.message.contains(&address.to_string()), "{failure}");
+    assert_eq!(bind("127.0.0.1", None).code, EXIT_USAGE);
+    assert_eq!(bind("name.invalid", Some(0)).code, EXIT_OS);
+}
+
+#[test]
+fn clients_that_vanish_in_the_middle_of_a_value_leave_nothing_behind() {
+    let server = start(settings());
+    let mut witness = Client::of(&server);
+    witness.ask(&set("kept", b"old"), b"STORED\r\n");
+    for n in 0..200 {
+        let mut client = Client::of(&server);
+        client.send(b"set kept 0 0 100000\r\n");
+        client.send(&vec![b'n'; n * 400]);
+        // With a linger of zero the close is a reset, as when a machine dies.
+        SockRef::from(&client.stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+    }
+    eventually("all of them are gone", || {
+        server.control().open_connections() == 1
+    });
+    witness.ask(b"get kept\r\n", &found("kept", b"old"));
+    server.stop().unwrap();
+}
