@@ -14,8 +14,8 @@
 //! ! shutdown              it must have asked for the end of the process
 //! ```
 //!
-//! `\r \n \t \\ \xNN` are escapes, `{250*k}` is a `k` 250 times. `{cas}` stands for a number: what is
-//! expected sets it, what is sent repeats it.
+//! `\r \n \t \\ \xNN` are escapes, `{250*k}` is a `k` 250 times. `{cas}` stands for a number: what
+//! is expected sets it, what is sent repeats it.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 

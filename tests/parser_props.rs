@@ -107,7 +107,9 @@ proptest! {
     }
 
     #[test]
-    fn the_short_way_for_single_gets_reads_what_the_long_way_reads(rest in vec(any::<u8>(), 0..300)) {
+    fn the_short_way_for_single_gets_reads_what_the_long_way_reads(
+        rest in vec(any::<u8>(), 0..300),
+    ) {
         let input = [b"get ", &rest[..], b"\r\n"].concat();
         if let Some((key, len)) = single_get(&input) {
             prop_assert!(input[..len].ends_with(b"\n"));

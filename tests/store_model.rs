@@ -88,7 +88,8 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => (key.clone(), any::<u64>(), any::<bool>(), any::<bool>()).prop_map(
             |(key, delta, down, create)| Op::Count { key, delta, down, create }
         ),
-        2 => (key.clone(), modes(), lengths()).prop_map(|(key, mode, len)| Op::Upload { key, mode, len }),
+        2 => (key.clone(), modes(), lengths())
+            .prop_map(|(key, mode, len)| Op::Upload { key, mode, len }),
         2 => key.prop_map(|key| Op::Pin { key }),
         2 => Just(Op::Unpin),
         1 => prop_oneof![9 => Just(Op::Maintain), 1 => Just(Op::Flush)],

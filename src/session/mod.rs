@@ -1,8 +1,8 @@
 //! One connection's conversation, without the connection.
 //!
-//! A [`Session`] is fed bytes and appends bytes to an [`Output`]. It does not know whether they come
-//! from TCP, a UNIX socket or a test, and it is told the time. Splitting the same input at different
-//! places gives the same output; `tests/session_sim.rs` checks exactly that.
+//! A [`Session`] is fed bytes and appends bytes to an [`Output`]. It does not know whether they
+//! come from TCP, a UNIX socket or a test, and it is told the time. Splitting the same input at
+//! different places gives the same output; `tests/session_sim.rs` checks exactly that.
 //!
 //! ```text
 //!                 ┌───────────────────────── line ──────────────────────────┐
@@ -17,8 +17,8 @@
 //!     SkipLine ───┘  client that waits for it before it sends the value is not left hanging.
 //! ```
 //!
-//! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. A line of
-//! keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
+//! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. A line
+//! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
 //! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
 
 mod admin;

@@ -60,7 +60,7 @@ fn numbers(class: &ClassSnapshot, hits: u64) -> [(&'static str, u64); 29] {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::*;
+    use super::{ClassSnapshot, Totals, report_items};
     use crate::stats::testing::Recorder;
     use crate::store::ClassId;
 

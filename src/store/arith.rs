@@ -118,8 +118,8 @@ impl Lane {
             .note_expiry(expiry);
         let cas = store.cas_id(place, found.chunk, header);
         let after = store.slabs.item_size(found.chunk, header);
-        drop(stripe);
         let class = store.slabs.class_of(found.chunk);
+        drop(stripe);
         self.tallies(class)
             .bytes
             .add(u64::from(after).wrapping_sub(u64::from(before)));
@@ -171,7 +171,7 @@ impl Lane {
         };
         Ok(match self.link(key, &linking, now)? {
             Linked::Changed => None,
-            Linked::Done(stored) => {
+            Linked::Done(stored, _) => {
                 let (cas, class) = (stored.cas, stored.class);
                 Some(Counted::Number {
                     value,

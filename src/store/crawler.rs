@@ -36,7 +36,10 @@ impl Lane {
         let Some(mut crawler) = store.crawler.try_lock() else {
             return false;
         };
-        self.crawl(&mut crawler, now)
+        let more = self.crawl(&mut crawler, now);
+        drop(crawler);
+        self.clear_desk();
+        more
     }
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {

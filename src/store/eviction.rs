@@ -1,10 +1,10 @@
 //! S3-CLOCK: which items go when a class is full.
 //!
 //! ```text
-//!   new item ──▶ ring (a tenth of the class) ── hit twice ──▶ main part ──▶ clock hand
-//!      │                  │                                   ▲               │ hits left: one less
-//!      │                  └── else: out, leaves a ghost       │               └ none left: out
-//!      └── its ghost was found ───────────────────────────────┘
+//!   new item ─▶ ring (a tenth of the class) ── hit twice ─▶ main part ─▶ clock hand
+//!      │                 │                                  ▲              │ hits left: one less
+//!      │                 └── else: out, leaves a ghost      │              └ none left: out
+//!      └── its ghost was found ─────────────────────────────┘
 //! ```
 //!
 //! S3-FIFO without linked lists. A hit only counts in the item's header. Whether an item is in the
@@ -143,7 +143,7 @@ impl Lane {
             }
         }
         let surplus = (state.ring.len() as u64).saturating_sub(share.max(BATCH as u64));
-        // Twice as many as came in, so that the ring gets down to its share but no one pays for all.
+        // Twice as many as came in: the ring gets down to its share, and nobody pays for all.
         let surplus = if state.free > 0 {
             surplus.min(fresh.len() as u64 * 2)
         } else {

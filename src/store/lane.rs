@@ -264,6 +264,17 @@ impl Lane {
             .pop()
     }
 
+    /// Gives all stocks back to their classes: for a lane that frees and does not take.
+    pub(crate) fn clear_desk(&mut self) {
+        let slabs = &self.store.slabs;
+        let mut desk = self.store.desks[self.id].lock();
+        for magazine in &mut desk.magazines {
+            for chunk in magazine.free.drain(..) {
+                slabs.give(chunk);
+            }
+        }
+    }
+
     /// Notes a new item of the small queue.
     pub(crate) fn note_fresh(&mut self, class: ClassId, entry: RingEntry, now: Now) {
         let mut desk = self.store.desks[self.id].lock();

@@ -100,14 +100,13 @@ impl Lane {
             keep: 0,
             set: state::WIN_SENT,
         };
-        let Linked::Done(stored) = self.link(key, &linking, now)? else {
+        let Linked::Done(stored, counter) = self.link(key, &linking, now)? else {
             unreachable!("nothing in particular was to be replaced");
         };
         if stored.outcome != StoreOutcome::Stored {
             return Ok(None);
         }
-        // The chunk may be somebody else's by now; then its counter will not be found again.
-        Ok(Some(self.store.slabs.header(chunk).high))
+        Ok(Some(counter))
     }
 
     fn read_meta<R>(
@@ -261,7 +260,7 @@ impl Lane {
         };
         Ok(match self.link(key, &linking, now)? {
             Linked::Changed => None,
-            Linked::Done(stored) => Some(stored.class),
+            Linked::Done(stored, _) => Some(stored.class),
         })
     }
 

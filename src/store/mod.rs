@@ -34,6 +34,7 @@
 //! process: a cache that restarts empty is fine, one that lies is not.
 
 mod arith;
+mod bucket;
 mod counters;
 mod crawler;
 mod eviction;

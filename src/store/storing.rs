@@ -37,8 +37,9 @@ pub(crate) struct Linking<'a> {
 
 /// How a linking went.
 pub(crate) enum Linked {
-    /// The request was carried out or refused; the chunks are accounted for.
-    Done(Stored),
+    /// The request was carried out or refused; the chunks are accounted for. With the new item's
+    /// CAS counter.
+    Done(Stored, u32),
     /// `over` does not hold any more; the chunks have been freed.
     Changed,
 }
@@ -47,6 +48,9 @@ pub(crate) enum Linked {
 enum Placed {
     In {
         header: Header,
+        /// The CAS id that clients see.
+        cas: u64,
+        /// What was there before, and whether that was dead.
         replaced: Option<(Unlinked, bool)>,
         ghost: bool,
     },
@@ -180,7 +184,7 @@ impl Lane {
             set: 0,
         };
         match self.link(key, &linking, now)? {
-            Linked::Done(stored) => Ok(stored),
+            Linked::Done(stored, _) => Ok(stored),
             Linked::Changed => unreachable!("nothing in particular was to be replaced"),
         }
     }
@@ -285,8 +289,8 @@ impl Lane {
             .note_expiry(header.expiry());
         let cas = store.cas_id(place, found.chunk, header);
         let after = store.slabs.item_size(found.chunk, header);
-        drop(stripe);
         let class = store.slabs.class_of(found.chunk);
+        drop(stripe);
         let tallies = self.tallies(class);
         tallies.linked.add(1);
         tallies
@@ -319,9 +323,10 @@ impl Lane {
     ) -> Result<Linked, StoreError> {
         let store = std::sync::Arc::clone(&self.store);
         let place = key.hash.place();
-        let value_len = store
-            .slabs
-            .value_len(linking.chunk, store.slabs.header(linking.chunk));
+        // Read while the chunk is ours alone: once linked it can be gone at any moment.
+        let header = store.slabs.header(linking.chunk);
+        let value_len = store.slabs.value_len(linking.chunk, header);
+        let size = store.slabs.item_size(linking.chunk, header);
         let class = store.slabs.class_of(linking.chunk);
         let placed = loop {
             let mut stripe = store.stripe(place);
@@ -341,36 +346,36 @@ impl Lane {
             }
             Placed::Refused(outcome) => {
                 self.free_chain(linking.chunk);
-                Ok(Linked::Done(refusal(outcome, class, value_len)))
+                Ok(Linked::Done(refusal(outcome, class, value_len), 0))
             }
             Placed::In {
                 header,
+                cas,
                 replaced,
                 ghost,
             } => {
-                let cas = store.cas_id(place, linking.chunk, header);
-                self.count_in(linking.chunk, header, class, ghost);
+                let tallies = self.tallies(class);
+                tallies.items.add(1);
+                tallies.linked.add(1);
+                tallies.bytes.add(u64::from(size));
+                tallies.ghost_hits.add(u64::from(ghost));
                 match replaced {
                     Some((old, true)) => self.discard_dead(old),
                     Some((old, false)) => self.discard(old),
                     None => {}
                 }
                 if !header.has(state::MAIN) {
-                    self.note_fresh(
-                        class,
-                        RingEntry {
-                            chunk: linking.chunk,
-                            place,
-                        },
-                        now,
-                    );
+                    let chunk = linking.chunk;
+                    self.note_fresh(class, RingEntry { chunk, place }, now);
                 }
-                Ok(Linked::Done(Stored {
-                    outcome: StoreOutcome::Stored,
+                let outcome = StoreOutcome::Stored;
+                let stored = Stored {
+                    outcome,
                     cas,
                     value_len,
                     class,
-                }))
+                };
+                Ok(Linked::Done(stored, header.high))
             }
         }
     }
@@ -417,6 +422,7 @@ impl Lane {
         slabs
             .page(slabs.page_of(linking.chunk))
             .note_expiry(header.expiry());
+        let cas = store.cas_id(key.hash.place(), linking.chunk, header);
         let replaced = match found {
             Some(found) => {
                 stripe.index.replace(slabs, found.slot, linking.chunk);
@@ -429,6 +435,7 @@ impl Lane {
         };
         Ok(Placed::In {
             header,
+            cas,
             replaced,
             ghost,
         })
@@ -455,17 +462,6 @@ impl Lane {
             store.place_of(chunk)
         });
         Ok(())
-    }
-
-    /// Counts a newly linked item.
-    fn count_in(&self, chunk: ChunkRef, header: Header, class: ClassId, ghost: bool) {
-        let tallies = self.tallies(class);
-        tallies.items.add(1);
-        tallies.linked.add(1);
-        tallies
-            .bytes
-            .add(u64::from(self.store.slabs.item_size(chunk, header)));
-        tallies.ghost_hits.add(u64::from(ghost));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crate::base::clock::Now;
 use crate::store::HashedKey;
-use crate::store::index::{Index, Print, Slot};
+use crate::store::bucket::Slot;
+use crate::store::index::{Index, Print};
 use crate::store::item::{Header, state};
 use crate::store::outcome::Miss;
 use crate::store::slab::{ChunkRef, Slabs};

@@ -166,7 +166,7 @@ impl Lane {
             set: 0,
         };
         match self.link(&key, &linking, now)? {
-            Linked::Done(stored) => Ok(stored),
+            Linked::Done(stored, _) => Ok(stored),
             Linked::Changed => unreachable!("nothing in particular was to be replaced"),
         }
     }
@@ -239,7 +239,7 @@ impl Lane {
                 set: 0,
             };
             drop(base);
-            if let Linked::Done(stored) = self.link(key, &linking, now)? {
+            if let Linked::Done(stored, _) = self.link(key, &linking, now)? {
                 return Ok(stored);
             }
         }

@@ -1,4 +1,4 @@
-//! A client and a server in one thread: a session fed by hand, without sockets and with its own time.
+//! A client and a server in one thread: a session fed by hand, without sockets, in its own time.
 #![allow(dead_code, reason = "each test uses its part of this")]
 
 use nuthatch::base::clock::{Clock, Now};

@@ -64,11 +64,8 @@ fn parse_store<'a>(verb: StoreVerb, mut tokens: Tokens<'a>) -> Result<Request<'a
     let bad = Rejected::aloud(ErrorLine::BadFormat);
     let mut take = || tokens.next().ok_or(bad);
     let (key, flags, dies, len) = (take()?, take()?, take()?, take()?);
-    let cas = if verb == StoreVerb::Cas {
-        Some(take()?)
-    } else {
-        None
-    };
+    // Without its id the length is readable all the same, and the value is skipped.
+    let cas = (verb == StoreVerb::Cas).then(|| take().unwrap_or_default());
     let value_len = unsigned(len)
         .filter(|len| *len <= VALUE_LEN_MAX)
         .ok_or(bad)?;
@@ -163,11 +160,7 @@ mod tests {
 
     #[test]
     fn too_few_tokens_or_no_length_skip_nothing_and_are_told_despite_noreply() {
-        for line in [
-            &b"set k 0 0\r\n"[..],
-            b"set k 0 0 x noreply\r\n",
-            b"cas k 0 0 5\r\n",
-        ] {
+        for line in [&b"set k 0 0\r\n"[..], b"set k 0 0 x noreply\r\n"] {
             assert_eq!(rejected(line), Rejected::aloud(ErrorLine::BadFormat));
         }
         for len in ["-1", "2147483646", "4294967296"] {
@@ -180,12 +173,13 @@ mod tests {
     #[test]
     fn faults_beside_a_readable_length_skip_the_value_and_obey_noreply() {
         let long = [b"set ", &[b'k'; 251][..], b" 0 0 5\r\n"].concat();
-        let lines: [&[u8]; 5] = [
+        let lines: [&[u8]; 6] = [
             &long,
             b"set k 4294967296 0 5\r\n",
             b"set k -1 0 5\r\n",
             b"set k 0 2147483648 5\r\n",
             b"cas k 0 0 5 x\r\n",
+            b"cas k 0 0 5\r\n",
         ];
         for line in lines {
             let fault = rejected(line);

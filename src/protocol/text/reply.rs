@@ -49,7 +49,7 @@ error_lines! {
     /// `-W`.
     WatchNotAllowed => "CLIENT_ERROR watch commands not allowed",
     /// Without `-A`.
-    ShutdownNotEnabled => "ERROR: shutdown not enabled",
+    ShutdownNotEnabled => "SERVER_ERROR: shutdown not enabled",
     /// `shutdown` with an unknown word.
     BadShutdownMode => "CLIENT_ERROR invalid shutdown mode",
     /// `stats detail` with an unknown word, or none.

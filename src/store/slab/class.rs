@@ -2,12 +2,12 @@
 //!
 //! Built-in spacing, at most 63 classes because tools iterate over that many ids:
 //!
-//! | chunk           | spacing                             | why                                    |
-//! |-----------------|-------------------------------------|----------------------------------------|
-//! | 24 .. 136 B     | 8 B                                 | small items are many; 8 B is the word  |
-//! | 136 B .. 2176 B | 8 an octave, at `136 * 2^n`         | round values plus key and header fit   |
-//! | 2 KiB .. 16 KiB | whole fractions of 64 KiB           | no tail is left in a page              |
-//! | above           | none: a chain of 16 KiB chunks      | the last piece takes a class that fits |
+//! | chunk           | spacing                         | why                                 |
+//! |-----------------|---------------------------------|-------------------------------------|
+//! | 24 .. 136 B     | 8 B                             | small items are many                |
+//! | 136 B .. 2176 B | 8 an octave, at `136 * 2^n`     | round values, key and header fit    |
+//! | 2 KiB .. 16 KiB | whole fractions of 64 KiB       | no tail is left in a page           |
+//! | above           | none: chains of 16 KiB chunks   | the last piece takes what fits      |
 //!
 //! Sizes between 136 B and 2 KiB are then widened to use up a 64 KiB page. The anchor is 136 and
 //! not 128 because values of 2^n bytes are common and an item adds a header and a key to them.

@@ -1,0 +1,182 @@
+//! A bucket of the index: one cache line with twelve slots.
+//!
+//! ```text
+//!   byte 0                        4          16                            64
+//!   ├─────────┬─────────┬────┬────┼──────────┼─────────────────────────────┤
+//!   │ used 12 │ghost 12 │over│    │ 12 tags  │ 12 references of 32 bits    │
+//!   └─────────┴─────────┴────┴────┴──────────┴─────────────────────────────┘
+//! ```
+//!
+//! A slot is *used* (tag and chunk of an item), a *ghost* (tag and, in the reference, 24 further
+//! bits of the key's place and 8 bits of eviction epoch: an item that was here), or empty. With
+//! `over` set, the last reference names a spill bucket instead.
+
+use crate::store::slab::{ChunkRef, INDEX, SEGMENT_SIZE, Slabs};
+
+/// Slots of a bucket.
+pub(crate) const SLOTS: u32 = 12;
+/// Bytes of a bucket: a cache line.
+pub(crate) const BUCKET_SIZE: u32 = 64;
+/// Buckets in a segment of the index's class.
+pub(crate) const BUCKETS_PER_SEGMENT: u32 = SEGMENT_SIZE / BUCKET_SIZE;
+/// The bit in a bucket's head that says that the last slot names a spill bucket.
+pub(crate) const OVERFLOW: u64 = 1 << 24;
+/// The slot that may name a spill bucket.
+pub(crate) const LAST: u32 = SLOTS - 1;
+
+const ALL: u32 = (1 << SLOTS) - 1;
+
+/// A slot: the bucket's offset in the arena and the number within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) bucket: usize,
+    pub(crate) number: u32,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) tag: u8,
+    pub(crate) reference: u32,
+    pub(crate) ghost: bool,
+}
+
+/// A bucket's first sixteen bytes, loaded.
+#[derive(Clone, Copy)]
+pub(crate) struct Line {
+    pub(crate) at: usize,
+    pub(crate) head: u64,
+    tags: u64,
+}
+
+impl Line {
+    #[inline]
+    pub(crate) fn load(slabs: &Slabs, at: usize) -> Self {
+        Self {
+            at,
+            head: slabs.arena.load(at),
+            tags: slabs.arena.load(at + 8),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn used(self) -> u32 {
+        self.head as u32 & ALL
+    }
+
+    #[inline]
+    pub(crate) fn ghosts(self) -> u32 {
+        (self.head >> SLOTS) as u32 & ALL
+    }
+
+    pub(crate) fn empty(self) -> u32 {
+        let pointer = if self.head & OVERFLOW == 0 {
+            0
+        } else {
+            1 << LAST
+        };
+        !(self.used() | self.ghosts() | pointer) & ALL
+    }
+
+    /// The slots with this tag, whatever is in them.
+    #[inline]
+    pub(crate) fn matches(self, tag: u8) -> u32 {
+        matching_bytes(self.head, tag) >> 4 | matching_bytes(self.tags, tag) << 4
+    }
+
+    pub(crate) fn tag(self, number: u32) -> u8 {
+        if number < 4 {
+            (self.head >> (32 + number * 8)) as u8
+        } else {
+            (self.tags >> ((number - 4) * 8)) as u8
+        }
+    }
+
+    #[inline]
+    pub(crate) fn reference(self, slabs: &Slabs, number: u32) -> u32 {
+        (slabs.arena.load(self.at + 16 + number as usize / 2 * 8) >> (number % 2 * 32)) as u32
+    }
+
+    /// The ghost evicted longest ago. Epochs wrap, so "oldest" is relative to the newest here.
+    pub(crate) fn oldest_ghost(self, slabs: &Slabs, at: usize) -> Option<(Slot, u8)> {
+        let numbers = (0..SLOTS).filter(|number| self.ghosts() >> number & 1 != 0);
+        let epoch = |number| self.reference(slabs, number) as u8;
+        let first = epoch(self.ghosts().trailing_zeros().min(LAST));
+        numbers
+            .map(|number| {
+                (
+                    Slot { bucket: at, number },
+                    first.wrapping_sub(epoch(number)).wrapping_add(128),
+                )
+            })
+            .max_by_key(|&(_, age)| age)
+    }
+}
+
+/// Bit n is set where byte n of `word` equals `byte`.
+#[inline]
+fn matching_bytes(word: u64, byte: u8) -> u32 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const LOW: u64 = 0x7f * ONES;
+    let differing = word ^ (ONES * u64::from(byte));
+    // Exactly the top bit of each byte that is zero: no carry crosses a byte.
+    let zero = !(((differing & LOW) + LOW) | differing | LOW);
+    // The eight bits, a byte apart, gathered in the top byte.
+    ((zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
+}
+
+pub(crate) fn bucket_address(slabs: &Slabs, segments: &[ChunkRef], bucket: u32) -> usize {
+    let segment = segments[(bucket / BUCKETS_PER_SEGMENT) as usize];
+    slabs.offset(segment) + (bucket % BUCKETS_PER_SEGMENT * BUCKET_SIZE) as usize
+}
+
+pub(crate) fn new_segment(slabs: &Slabs) -> Option<ChunkRef> {
+    let segment = slabs.take_one(INDEX)?;
+    for bucket in 0..BUCKETS_PER_SEGMENT {
+        clear_bucket(
+            slabs,
+            slabs.offset(segment) + (bucket * BUCKET_SIZE) as usize,
+        );
+    }
+    Some(segment)
+}
+
+pub(crate) fn clear_bucket(slabs: &Slabs, at: usize) {
+    slabs.arena.store(at, 0);
+    slabs.arena.store(at + 8, 0);
+}
+
+pub(crate) fn set_reference(slabs: &Slabs, slot: Slot, reference: u32) {
+    let at = slot.bucket + 16 + slot.number as usize * 4;
+    slabs.arena.write(at, &reference.to_le_bytes());
+}
+
+/// Fills an empty or ghost slot.
+pub(crate) fn set_entry(slabs: &Slabs, slot: Slot, entry: Entry) {
+    let bit = 1_u64 << slot.number;
+    let head = slabs.arena.load(slot.bucket) & !(bit | bit << SLOTS);
+    let mark = if entry.ghost { bit << SLOTS } else { bit };
+    slabs.arena.store(slot.bucket, head | mark);
+    slabs
+        .arena
+        .write(slot.bucket + 4 + slot.number as usize, &[entry.tag]);
+    set_reference(slabs, slot, entry.reference);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_bytes_are_found_and_no_others() {
+        for word in [0, u64::MAX, 0x0100_8001_7fff_0180, 0x8080_0101_0001_ff80] {
+            for byte in [0_u8, 1, 0x7f, 0x80, 0xff] {
+                let bytes = word.to_le_bytes();
+                let expected = (0..8)
+                    .filter(|&n| bytes[n] == byte)
+                    .fold(0, |mask, n| mask | 1 << n);
+                assert_eq!(matching_bytes(word, byte), expected, "{word:x} {byte:x}");
+            }
+        }
+    }
+}

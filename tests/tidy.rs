@@ -1,0 +1,835 @@
+//! The house rules that compiler and clippy cannot know, checked with every `cargo test`.
+//!
+//! A rule is a function from one file to its complaints. Rules look at *code*: a copy of the file
+//! in which comments and the insides of literals are blank, so that a word in a sentence never
+//! trips a rule and a brace in a string never miscounts a function. Each rule has a test that
+//! shows it both silent and complaining: a rule that was never seen to fail guards nothing.
+
+use std::fs;
+use std::path::Path;
+
+/// Who may import whom, bottom first. Everyone may import themselves.
+const LAYERS: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("store", &["base"]),
+    ("protocol", &["base"]),
+    ("stats", &["base", "store"]),
+    ("session", &["base", "store", "protocol", "stats"]),
+    ("server", &["base", "store", "stats", "session"]),
+    ("cli", &["base", "server"]),
+    ("main", &["base", "server", "cli"]),
+    // Tools talk to a server over the wire; they must not know its inside.
+    ("bin", &["base"]),
+    // The crate's front page only declares the layers.
+    ("lib", &[]),
+];
+
+/// The files in which the word `unsafe` may stand.
+const UNSAFE_HOMES: &[&str] = &["store/slab/arena.rs", "server/os.rs"];
+
+/// Words that code must not hold, where they are at home all the same, and what to do instead.
+const BANNED: &[Ban] = &[
+    Ban::new("Instant::now", &["server", "bin"], "take a `Now` argument"),
+    Ban::new(
+        "SystemTime::now",
+        &["server", "bin"],
+        "take a `Now` argument",
+    ),
+    Ban::new("clock_gettime", &["server"], "take a `Now` argument"),
+    Ban::new("print!", &["cli", "main", "bin"], "use the `log` macros"),
+    Ban::new("println!", &["cli", "main", "bin"], "use the `log` macros"),
+    Ban::new("eprint!", &["cli", "main", "bin"], "use the `log` macros"),
+    Ban::new("eprintln!", &["cli", "main", "bin"], "use the `log` macros"),
+    Ban::new("dbg!", &[], "remove it"),
+];
+
+const WIDTH_MAX: usize = 100;
+const FUNCTION_LINES_MAX: usize = 70; // about a screen: what can be seen at once
+const FILE_LINES_MAX: usize = 600; // before the test module
+
+struct Ban {
+    word: &'static str,
+    homes: &'static [&'static str],
+    instead: &'static str,
+}
+
+impl Ban {
+    const fn new(
+        word: &'static str,
+        homes: &'static [&'static str],
+        instead: &'static str,
+    ) -> Self {
+        Self {
+            word,
+            homes,
+            instead,
+        }
+    }
+}
+
+/// One file, as written and as code alone.
+struct Source {
+    /// Relative to the directory that was walked, with `/`.
+    path: String,
+    text: String,
+    /// `text` with comments and the insides of literals blanked, line for line.
+    code: String,
+    /// Lines from this one on (counted from 0) belong to the test module.
+    tests_from: usize,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Self {
+        let code = blank_out(text);
+        let lines: Vec<&str> = code.lines().collect();
+        let whole = path.ends_with("/tests.rs") || path.contains("/tests/");
+        let tests_from = if whole {
+            0
+        } else {
+            test_module(&lines).unwrap_or(lines.len())
+        };
+        Self {
+            path: path.into(),
+            text: text.into(),
+            code,
+            tests_from,
+        }
+    }
+
+    /// The layer that the file belongs to: its first directory, or its own name at the top.
+    fn layer(&self) -> &str {
+        self.path.split(['/', '.']).next().unwrap_or(&self.path)
+    }
+
+    /// How many names its module path has: 1 for `store/mod.rs`, 2 for `store/index.rs`.
+    fn depth(&self) -> usize {
+        let names = self.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        names
+            .split('/')
+            .filter(|name| !["lib", "main"].contains(name))
+            .count()
+    }
+
+    fn complain(&self, line: usize, what: &str) -> String {
+        format!("{}:{}: {what}", self.path, line + 1)
+    }
+}
+
+#[test]
+fn the_sources_are_tidy() {
+    let rules: &[Rule] = &[
+        header,
+        width,
+        layers,
+        known_layer,
+        contained_unsafe,
+        globs,
+        banned,
+        leftovers,
+        lengths,
+    ];
+    assert_tidy("src", rules);
+}
+
+#[test]
+fn tests_and_benches_have_headers_and_fit_the_page() {
+    assert_tidy("tests", &[header, width]);
+    assert_tidy("benches", &[header, width]);
+}
+
+type Rule = fn(&Source) -> Vec<String>;
+
+fn assert_tidy(directory: &str, rules: &[Rule]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
+    let mut sources = vec![];
+    read_sources(&root, &root, &mut sources);
+    assert!(
+        directory != "src" || !sources.is_empty(),
+        "no sources in {}",
+        root.display()
+    );
+    let complaints: Vec<String> = sources
+        .iter()
+        .flat_map(|source| rules.iter().flat_map(move |rule| rule(source)))
+        .map(|complaint| format!("{directory}/{complaint}"))
+        .collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+fn read_sources(root: &Path, directory: &Path, sources: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("a directory can be listed").path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            read_sources(root, &path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("sources are UTF-8");
+            let relative = path.strip_prefix(root).expect("the walk started at root");
+            sources.push(Source::new(&relative.to_string_lossy(), &text));
+        }
+    }
+}
+
+// ---- The rules -------------------------------------------------------------------------------
+
+fn header(source: &Source) -> Vec<String> {
+    let first = source.text.lines().next().unwrap_or("");
+    let says_something = first
+        .strip_prefix("//! ")
+        .is_some_and(|rest| !rest.trim().is_empty());
+    if says_something {
+        vec![]
+    } else {
+        vec![source.complain(0, "begin with `//!`: what is it?")]
+    }
+}
+
+fn width(source: &Source) -> Vec<String> {
+    (0..)
+        .zip(source.text.lines())
+        .filter(|(_, line)| line.chars().count() > WIDTH_MAX && !line.contains("://"))
+        .map(|(number, _)| source.complain(number, &format!("wider than {WIDTH_MAX} columns")))
+        .collect()
+}
+
+fn known_layer(source: &Source) -> Vec<String> {
+    let layer = source.layer();
+    if LAYERS.iter().any(|(name, _)| *name == layer) {
+        return vec![];
+    }
+    vec![source.complain(
+        0,
+        &format!("`{layer}` is not in the layer table of tests/tidy.rs"),
+    )]
+}
+
+fn layers(source: &Source) -> Vec<String> {
+    let home = source.layer();
+    let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == home) else {
+        return vec![]; // `known_layer` complains
+    };
+    let mut complaints = vec![];
+    for (line, name) in imports(source) {
+        let is_layer = LAYERS.iter().any(|(layer, _)| *layer == name);
+        if name == "self" {
+            complaints.push(source.complain(line, "name what you import from the crate's root"));
+        } else if is_layer && name != home && !allowed.contains(&name.as_str()) {
+            complaints.push(source.complain(line, &format!("`{home}` may not import `{name}`")));
+        }
+    }
+    complaints
+}
+
+fn contained_unsafe(source: &Source) -> Vec<String> {
+    if UNSAFE_HOMES.contains(&source.path.as_str()) {
+        return vec![];
+    }
+    words(&source.code)
+        .filter(|(_, word)| *word == "unsafe")
+        .map(|(at, _)| source.complain(line_of(&source.code, at), "`unsafe` outside its homes"))
+        .collect()
+}
+
+/// A glob import hides where a name comes from. Test modules may open their parent.
+fn globs(source: &Source) -> Vec<String> {
+    let mut complaints = vec![];
+    for (number, line) in (0..).zip(source.code.lines()) {
+        let in_tests = number >= source.tests_from;
+        let fine = line.contains("prelude::*") || (in_tests && line.contains("super::*"));
+        if line.contains("::*") && !fine {
+            complaints.push(source.complain(number, "name the imports instead of `*`"));
+        }
+    }
+    complaints
+}
+
+fn banned(source: &Source) -> Vec<String> {
+    let mut complaints = vec![];
+    for (number, line) in (0..).zip(source.code.lines()).take(source.tests_from) {
+        for ban in BANNED {
+            if holds_word(line, ban.word) && !ban.homes.contains(&source.layer()) {
+                let what = format!("`{}`: {}", ban.word, ban.instead);
+                complaints.push(source.complain(number, &what));
+            }
+        }
+    }
+    complaints
+}
+
+/// What is left in comments counts too.
+fn leftovers(source: &Source) -> Vec<String> {
+    (0..)
+        .zip(source.text.lines())
+        .filter(|(_, line)| line.contains("FIXME"))
+        .map(|(number, _)| source.complain(number, "`FIXME`: fix it"))
+        .collect()
+}
+
+fn lengths(source: &Source) -> Vec<String> {
+    let mut complaints = vec![];
+    if source.tests_from > FILE_LINES_MAX {
+        let what = format!(
+            "{} lines of code; {FILE_LINES_MAX} at most",
+            source.tests_from
+        );
+        complaints.push(source.complain(0, &what));
+    }
+    for (at, _) in words(&source.code).filter(|(_, word)| *word == "fn") {
+        let first = line_of(&source.code, at);
+        let Some(end) = body_end(&source.code[at..]) else {
+            continue;
+        };
+        let length = line_of(&source.code, at + end) - first + 1;
+        if length > FUNCTION_LINES_MAX && first < source.tests_from {
+            let what = format!("a function of {length} lines; {FUNCTION_LINES_MAX} at most");
+            complaints.push(source.complain(first, &what));
+        }
+    }
+    complaints
+}
+
+// ---- Reading code ----------------------------------------------------------------------------
+
+/// The top-level names that a file reaches for, with their lines: after `crate::` and
+/// `nuthatch::`, each branch of `crate::{…}`, and after enough `super::` to leave the layer.
+fn imports(source: &Source) -> Vec<(usize, String)> {
+    let code = &source.code;
+    let mut found = vec![];
+    let mut climbed = (0, 0); // where the last `super::` ended, and how many stood in a row
+    for (at, word) in words(code) {
+        let after = at + word.len();
+        let line = line_of(code, at);
+        let Some(rest) = code[after..].strip_prefix("::") else {
+            let renamed = word == "crate" && code[after..].trim_start().starts_with("as ");
+            found.extend(renamed.then(|| (line, "self".into())));
+            continue;
+        };
+        let at_root = match word {
+            "crate" | "nuthatch" => true,
+            "super" => {
+                climbed = (after + 2, if climbed.0 == at { climbed.1 + 1 } else { 1 });
+                climbed.1 == source.depth() + usize::from(line >= source.tests_from)
+            }
+            _ => false,
+        };
+        if at_root {
+            found.extend(branches(rest).map(|name| (line, name)));
+        }
+    }
+    found
+}
+
+/// The first name of each branch of what follows `crate::`: one, or several in braces.
+fn branches(rest: &str) -> impl Iterator<Item = String> {
+    let mut names = vec![];
+    match rest.strip_prefix('{') {
+        None => names.push(leading_name(rest)),
+        Some(group) => {
+            let mut depth = 0;
+            let mut branch_starts = true;
+            for (at, c) in group.char_indices() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => branch_starts = true,
+                    c if branch_starts && !c.is_whitespace() => {
+                        names.push(leading_name(&group[at..]));
+                        branch_starts = false;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    names.into_iter()
+}
+
+fn leading_name(text: &str) -> String {
+    text.chars().take_while(|c| is_word(*c)).collect()
+}
+
+/// Where the body of the function that starts here ends; `None` for one without a body.
+fn body_end(code: &str) -> Option<usize> {
+    let mut nested = 0_usize; // parentheses and brackets of the signature
+    let mut braces = 0_usize;
+    for (at, c) in code.char_indices() {
+        match c {
+            '(' | '[' if braces == 0 => nested += 1,
+            ')' | ']' if braces == 0 => nested = nested.checked_sub(1)?,
+            ';' | ',' | '=' | '}' if braces == 0 && nested == 0 => return None,
+            '{' => braces += 1,
+            '}' => {
+                braces -= 1;
+                if braces == 0 {
+                    return Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The line on which the file's test module begins.
+fn test_module(lines: &[&str]) -> Option<usize> {
+    (0..lines.len()).find(|&number| {
+        let item = lines[number + 1..]
+            .iter()
+            .find(|line| !line.starts_with("#["));
+        lines[number] == "#[cfg(test)]" && item.is_some_and(|line| line.starts_with("mod "))
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn words(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    code.split(|c| !is_word(c)).filter_map(move |word| {
+        let start = code[at..].find(word).map_or(at, |skipped| at + skipped);
+        at = start + word.len();
+        (!word.is_empty()).then_some((start, word))
+    })
+}
+
+/// Whether `word` stands in `line` with no letter before it.
+fn holds_word(line: &str, word: &str) -> bool {
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(is_word))
+}
+
+fn line_of(code: &str, at: usize) -> usize {
+    code[..at].matches('\n').count()
+}
+
+/// Blanks comments and the insides of literals; lines stay where they are.
+fn blank_out(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut code = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let end = literal_or_comment(&chars, at).unwrap_or(at);
+        if end == at {
+            code.push(chars[at]);
+            at += 1;
+        } else {
+            code.extend(
+                chars[at..end]
+                    .iter()
+                    .map(|&c| if c == '\n' { '\n' } else { ' ' }),
+            );
+            at = end;
+        }
+    }
+    code
+}
+
+/// Where the comment or literal that begins at `at` ends.
+fn literal_or_comment(chars: &[char], at: usize) -> Option<usize> {
+    let next = chars.get(at + 1).copied();
+    let inside_word = at > 0 && is_word(chars[at - 1]);
+    match chars[at] {
+        '/' if next == Some('/') => find(chars, at, "\n").or(Some(chars.len())),
+        '/' if next == Some('*') => Some(block_comment_end(chars, at)),
+        '"' => Some(quoted_end(chars, at + 1, '"')),
+        'r' if !inside_word || matches!(chars[at - 1], 'b' | 'c') => raw_string_end(chars, at),
+        '\'' => {
+            let is_char = next == Some('\\') || chars.get(at + 2) == Some(&'\'');
+            is_char.then(|| quoted_end(chars, at + 1, '\''))
+        }
+        _ => None,
+    }
+}
+
+fn find(chars: &[char], from: usize, what: &str) -> Option<usize> {
+    let what: Vec<char> = what.chars().collect();
+    let found = chars[from..]
+        .windows(what.len())
+        .position(|window| *window == what)?;
+    Some(from + found)
+}
+
+fn block_comment_end(chars: &[char], from: usize) -> usize {
+    let mut depth = 0;
+    let mut at = from;
+    while at + 1 < chars.len() {
+        match (chars[at], chars[at + 1]) {
+            ('/', '*') => depth += 1,
+            ('*', '/') => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    chars.len()
+}
+
+fn quoted_end(chars: &[char], from: usize, quote: char) -> usize {
+    let mut at = from;
+    while at < chars.len() && chars[at] != quote {
+        at += if chars[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(chars.len())
+}
+
+fn raw_string_end(chars: &[char], at: usize) -> Option<usize> {
+    let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
+    let opening = at + 1 + hashes;
+    if chars.get(opening) != Some(&'"') {
+        return None; // an ordinary word, or a raw identifier
+    }
+    let closing = format!("\"{}", "#".repeat(hashes));
+    let end = find(chars, opening + 1, &closing).map(|end| end + closing.len());
+    Some(end.unwrap_or(chars.len()))
+}
+
+// ---- The rules, seen at work -----------------------------------------------------------------
+
+/// Asserts what one rule says about a made-up file. Its lines follow a header.
+#[track_caller]
+fn expect(rule: Rule, path: &str, body: &str, complaints: &[&str]) {
+    let source = Source::new(path, &format!("//! A file.\n{body}"));
+    assert_eq!(rule(&source), complaints, "{body}");
+}
+
+#[test]
+fn a_file_says_what_it_is() {
+    let complaint = ["a.rs:1: begin with `//!`: what is it?"];
+    assert_eq!(header(&Source::new("a.rs", "//! A thing.\n")), [""; 0]);
+    assert_eq!(header(&Source::new("a.rs", "//!\n")), complaint);
+    assert_eq!(header(&Source::new("a.rs", "use std::fs;\n")), complaint);
+    assert_eq!(header(&Source::new("a.rs", "")), complaint);
+}
+
+#[test]
+fn lines_fit_the_page() {
+    let line = |width: usize| format!("//{}\n", "x".repeat(width - 2));
+    expect(width, "base/a.rs", &line(100), &[]);
+    expect(
+        width,
+        "base/a.rs",
+        &line(101),
+        &["base/a.rs:2: wider than 100 columns"],
+    );
+    expect(
+        width,
+        "base/a.rs",
+        &format!("// see scheme://{}\n", "x".repeat(100)),
+        &[],
+    );
+    expect(width, "base/a.rs", &format!("//{}\n", "ö".repeat(98)), &[]); // characters, not bytes
+}
+
+#[test]
+fn imports_run_downward() {
+    expect(layers, "store/a.rs", "use crate::base::key::Key;\n", &[]);
+    expect(
+        layers,
+        "store/a.rs",
+        "use crate::store::index::Index;\n",
+        &[],
+    );
+    expect(
+        layers,
+        "store/a.rs",
+        "// crate::server is far above\nlet s = \"crate::cli\";\n",
+        &[],
+    );
+    let complaint = ["store/a.rs:2: `store` may not import `protocol`"];
+    expect(
+        layers,
+        "store/a.rs",
+        "use crate::protocol::Request;\n",
+        &complaint,
+    );
+    expect(
+        layers,
+        "store/a.rs",
+        "fn f(r: &crate::protocol::Request) {}\n",
+        &complaint,
+    );
+    expect(
+        layers,
+        "store/a.rs",
+        "use crate::{base::key::Key, protocol::text};\n",
+        &complaint,
+    );
+    expect(
+        layers,
+        "store/a.rs",
+        "use crate::{\n    base::{key, hash},\n    protocol,\n};\n",
+        &complaint,
+    );
+    expect(
+        layers,
+        "store/a.rs",
+        "pub(crate) use crate::protocol as grammar;\n",
+        &complaint,
+    );
+}
+
+#[test]
+fn branches_inside_a_branch_are_not_layers() {
+    expect(
+        layers,
+        "store/a.rs",
+        "use crate::{base::{server, cli}};\n",
+        &[],
+    );
+}
+
+#[test]
+fn climbing_out_of_a_layer_is_seen() {
+    expect(layers, "store/a.rs", "use super::index::Index;\n", &[]);
+    expect(
+        layers,
+        "store/slab/a.rs",
+        "use super::super::index::Index;\n",
+        &[],
+    );
+    let complaint = ["store/a.rs:2: `store` may not import `server`"];
+    expect(
+        layers,
+        "store/a.rs",
+        "use super::super::server::Worker;\n",
+        &complaint,
+    );
+    let complaint = ["store/mod.rs:2: `store` may not import `server`"];
+    expect(
+        layers,
+        "store/mod.rs",
+        "use super::server::Worker;\n",
+        &complaint,
+    );
+    let tests = "#[cfg(test)]\nmod tests {\n    use super::super::server::Worker;\n}\n";
+    expect(
+        layers,
+        "store/mod.rs",
+        tests,
+        &["store/mod.rs:4: `store` may not import `server`"],
+    );
+}
+
+#[test]
+fn a_new_name_for_the_root_is_seen() {
+    let complaint = ["store/a.rs:2: name what you import from the crate's root"];
+    expect(layers, "store/a.rs", "use crate as root;\n", &complaint);
+    expect(
+        layers,
+        "store/a.rs",
+        "use crate::{self as root};\n",
+        &complaint,
+    );
+}
+
+#[test]
+fn binaries_stay_outside() {
+    expect(
+        layers,
+        "main.rs",
+        "use nuthatch::server::Server;\nuse nuthatch::cli;\n",
+        &[],
+    );
+    let complaint = ["main.rs:2: `main` may not import `store`"];
+    expect(
+        layers,
+        "main.rs",
+        "use nuthatch::store::Store;\n",
+        &complaint,
+    );
+    let complaint = ["bin/top.rs:2: `bin` may not import `server`"];
+    expect(
+        layers,
+        "bin/top.rs",
+        "use nuthatch::server::Server;\n",
+        &complaint,
+    );
+}
+
+#[test]
+fn the_table_knows_every_layer() {
+    expect(known_layer, "store/slab/a.rs", "", &[]);
+    let complaint = ["util/a.rs:1: `util` is not in the layer table of tests/tidy.rs"];
+    expect(known_layer, "util/a.rs", "", &complaint);
+}
+
+#[test]
+fn the_table_has_no_cycle() {
+    for (position, (layer, below)) in LAYERS.iter().enumerate() {
+        for name in *below {
+            let lower = LAYERS[..position].iter().any(|(other, _)| other == name);
+            assert!(lower, "`{layer}` imports `{name}`, which stands above it");
+        }
+    }
+}
+
+#[test]
+fn unsafe_stays_at_home() {
+    for form in [
+        "unsafe { f() }",
+        "unsafe\n{ f() }",
+        "unsafe fn f() {}",
+        "pub(crate) unsafe fn f() {}",
+        "unsafe impl Send for X {}",
+        "unsafe trait T {}",
+        "unsafe extern \"C\" {}",
+        "#[unsafe(no_mangle)]",
+        "type F = unsafe fn();",
+    ] {
+        expect(contained_unsafe, "store/slab/arena.rs", form, &[]);
+        expect(contained_unsafe, "server/os.rs", form, &[]);
+        let complaint = ["store/a.rs:2: `unsafe` outside its homes"];
+        expect(contained_unsafe, "store/a.rs", form, &complaint);
+    }
+    let harmless = "#![deny(unsafe_code)] // unsafe\nlet s = \"unsafe { }\";\n";
+    expect(contained_unsafe, "store/a.rs", harmless, &[]);
+}
+
+#[test]
+fn globs_are_named() {
+    let complaint = ["base/a.rs:2: name the imports instead of `*`"];
+    expect(globs, "base/a.rs", "use crate::*;\n", &complaint);
+    expect(globs, "base/a.rs", "use super::*;\n", &complaint);
+    expect(globs, "base/a.rs", "use crate::base::key::*;\n", &complaint);
+    expect(globs, "base/a.rs", "use proptest::prelude::*;\n", &[]);
+    expect(
+        globs,
+        "base/a.rs",
+        "#[cfg(test)]\nmod tests {\n    use super::*;\n}\n",
+        &[],
+    );
+    expect(globs, "store/index/tests.rs", "use super::*;\n", &[]);
+    let complaint = ["base/a.rs:4: name the imports instead of `*`"];
+    let tests = "#[cfg(test)]\nmod tests {\n    use crate::*;\n}\n";
+    expect(globs, "base/a.rs", tests, &complaint);
+}
+
+#[test]
+fn banned_words_have_homes() {
+    for (call, word) in [
+        ("let t = Instant::now();", "Instant::now"),
+        ("let t = std::time::SystemTime::now();", "SystemTime::now"),
+    ] {
+        expect(banned, "server/a.rs", call, &[]);
+        expect(banned, "bin/bench.rs", call, &[]);
+        let complaint = format!("store/a.rs:2: `{word}`: take a `Now` argument");
+        expect(banned, "store/a.rs", call, &[&complaint]);
+    }
+    for word in ["print!", "println!", "eprint!", "eprintln!"] {
+        let call = format!("{word}(\"x\");");
+        for home in ["cli.rs", "main.rs", "bin/top.rs"] {
+            expect(banned, home, &call, &[]);
+        }
+        let complaint = format!("server/a.rs:2: `{word}`: use the `log` macros");
+        expect(banned, "server/a.rs", &call, &[&complaint]);
+    }
+    expect(
+        banned,
+        "cli.rs",
+        "dbg!(x);",
+        &["cli.rs:2: `dbg!`: remove it"],
+    );
+    expect(
+        banned,
+        "store/a.rs",
+        "// println! would be slow here\n",
+        &[],
+    );
+    expect(
+        banned,
+        "store/a.rs",
+        "#[cfg(test)]\nmod tests {\n    println!(\"x\");\n}\n",
+        &[],
+    );
+}
+
+#[test]
+fn leftovers_are_found_in_comments() {
+    expect(
+        leftovers,
+        "base/a.rs",
+        "// FIXME later\n",
+        &["base/a.rs:2: `FIXME`: fix it"],
+    );
+}
+
+#[test]
+fn long_functions_are_named() {
+    let function = |signature: &str, lines: usize| {
+        format!(
+            "{signature} {{\n{}}}\n",
+            "    work(\"}\");\n".repeat(lines - 2)
+        )
+    };
+    let complaint = ["base/a.rs:2: a function of 71 lines; 70 at most"];
+    expect(lengths, "base/a.rs", &function("fn f()", 70), &[]);
+    expect(lengths, "base/a.rs", &function("fn f()", 71), &complaint);
+    let array = "pub(crate) const fn f(a: [u8; 4]) -> [u8; 4]";
+    expect(lengths, "base/a.rs", &function(array, 71), &complaint);
+    let in_tests = format!("#[cfg(test)]\nmod tests {{\n{}}}\n", function("fn f()", 99));
+    expect(lengths, "base/a.rs", &in_tests, &[]);
+}
+
+#[test]
+fn functions_without_a_body_have_no_length() {
+    let long = "x();\n".repeat(80);
+    expect(
+        lengths,
+        "base/a.rs",
+        &format!("trait T {{\n fn f(&self);\n}}\nmod m {{\n{long}}}"),
+        &[],
+    );
+    expect(
+        lengths,
+        "base/a.rs",
+        &format!("type F = fn(u8) -> u8;\nmod m {{\n{long}}}"),
+        &[],
+    );
+    expect(
+        lengths,
+        "base/a.rs",
+        &format!("struct S {{ f: fn(u8) }}\nmod m {{\n{long}}}"),
+        &[],
+    );
+}
+
+#[test]
+fn long_files_are_named() {
+    let body = |lines: usize| "x();\n".repeat(lines - 1); // the header is a line too
+    expect(lengths, "base/a.rs", &body(600), &[]);
+    let complaint = ["base/a.rs:1: 601 lines of code; 600 at most"];
+    expect(lengths, "base/a.rs", &body(601), &complaint);
+    let with_tests = format!("{}#[cfg(test)]\nmod tests {{\n{}}}\n", body(600), body(600));
+    expect(lengths, "base/a.rs", &with_tests, &[]);
+    let lone_attribute = format!("#[cfg(test)]\nuse std::fs;\n{}", body(599));
+    expect(lengths, "base/a.rs", &lone_attribute, &complaint);
+}
+
+#[test]
+fn comments_and_literals_are_blank() {
+    for (text, code) in [
+        ("a // b\nc", "a     \nc"),
+        ("a /* b /* c */ d */ e", "a                   e"),
+        ("f(\"x\\\"}\")", "f(      )"),
+        ("r\"\\\" + b", "     + b"),
+        ("br#\"a\"b\"# + c", "b         + c"),
+        ("'{' '\\'' 'a", "         'a"),
+        ("fn f<'a>(x: &'a str)", "fn f<'a>(x: &'a str)"),
+        ("for r in x", "for r in x"),
+        ("\"a\nb\"", "  \n  "),
+    ] {
+        assert_eq!(blank_out(text), code, "{text}");
+    }
+}
