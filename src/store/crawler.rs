@@ -168,7 +168,7 @@ impl Lane {
         if stripe.death(found.header, now).is_none() {
             return;
         }
-        let gone = stripe.unlink(&store.slabs, print, found);
+        let gone = stripe.unlink(&store.slabs, print.bits, found);
         drop(stripe);
         self.tallies_of(chunk).crawler_reclaimed.add(1);
         self.discard_dead(gone);

@@ -22,8 +22,8 @@
 use crate::base::clock::Now;
 use crate::base::hash::Place;
 use crate::base::settings::EvictionPolicy;
-use crate::store::index::Print;
-use crate::store::item::{Header, state};
+use crate::store::index::check_of;
+use crate::store::item::state;
 use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, ClassState, INDEX, RingEntry};
@@ -38,7 +38,7 @@ const RING_SHARE: u64 = 10;
 /// published key-value traces, if not on all.
 const PROMOTION_HITS: u16 = 2;
 
-/// Candidates picked under one class lock.
+/// Candidates picked under one class lock, and loaded at once.
 const BATCH: usize = 16;
 
 /// Slots the hand passes under one class lock.
@@ -55,8 +55,9 @@ const AGE_RATIO: u64 = 4;
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     chunk: ChunkRef,
-    /// Where its key belongs, if the ring knew it.
-    place: Option<Place>,
+    /// Where its key belongs, as far as could be seen without a lock.
+    place: Place,
+    from_ring: bool,
 }
 
 /// What became of a candidate.
@@ -167,15 +168,11 @@ impl Lane {
             store.slabs.arena.prefetch(store.slabs.offset(entry.chunk));
         }
         for entry in entries {
-            let candidate = Candidate {
-                chunk: entry.chunk,
-                place: Some(entry.place),
-            };
             let mut stripe = store.stripe(entry.place);
-            if let Some((_, found)) = self.verify(&stripe, candidate, entry.place)
+            if let Some(found) = self.verify(&stripe, entry.chunk, entry.place)
                 && stripe.death(found.header, now).is_none()
             {
-                set_main(self, &mut stripe, found);
+                self.set_main(&mut stripe, found);
             }
         }
     }
@@ -213,6 +210,7 @@ impl Lane {
         while out.len() < want && steps_left > 0 {
             candidates.clear();
             let steps = self.pick(class, total, &mut candidates);
+            self.prefetch_places(&candidates);
             steps_left = steps_left.saturating_sub(u64::from(steps).max(1));
             for &candidate in &candidates {
                 let force = spared >= SECOND_CHANCES;
@@ -242,7 +240,8 @@ impl Lane {
                 slabs.arena.prefetch(slabs.offset(entry.chunk));
                 out.push(Candidate {
                     chunk: entry.chunk,
-                    place: Some(entry.place),
+                    place: entry.place,
+                    from_ring: true,
                 });
             }
             return 0;
@@ -268,63 +267,65 @@ impl Lane {
             let chunk = slabs.chunk_in(page, class, slot);
             let header = slabs.header(chunk);
             if header.is_linked_item() && (with_small || header.has(state::MAIN)) {
-                out.push(Candidate { chunk, place: None });
+                self.propose(chunk, out);
             } else if header.is_continuation() {
                 // The last piece of a long item; the item itself is in the hand of its own class.
                 let owner = ChunkRef(header.high);
                 if slabs.class_of(owner) != class {
-                    out.push(Candidate {
-                        chunk: owner,
-                        place: None,
-                    });
+                    self.propose(owner, out);
                 }
             }
         }
         steps
     }
 
-    /// The linked item that a candidate stands for, with its stripe locked.
-    fn verify(
-        &self,
-        stripe: &Stripe,
-        candidate: Candidate,
-        place: Place,
-    ) -> Option<(Print, Found)> {
-        let store = &self.store;
-        let slabs = &store.slabs;
-        let header = slabs.header(candidate.chunk);
-        if !header.is_linked_item() {
-            return None;
-        }
-        let hash = store
-            .hash_of(candidate.chunk)
-            .filter(|hash| hash.place() == place)?;
-        let print = Print::new(hash, store.stripe_bits);
-        let (slot, chunk) = stripe
-            .index
-            .find(slabs, print, |chunk| chunk == candidate.chunk)?;
-        Some((
-            print,
-            Found {
-                slot,
+    /// Adds an item that the hand has met, if it still has a key to place it by.
+    fn propose(&self, chunk: ChunkRef, out: &mut Vec<Candidate>) {
+        if let Some(hash) = self.store.hash_of(chunk) {
+            out.push(Candidate {
                 chunk,
-                header: slabs.header(chunk),
-            },
-        ))
+                place: hash.place(),
+                from_ring: false,
+            });
+        }
+    }
+
+    /// Starts loading the index lines of all candidates, so that judging them waits once.
+    fn prefetch_places(&self, candidates: &[Candidate]) {
+        for candidate in candidates {
+            let stripe = self.store.stripe(candidate.place);
+            let bits = candidate.place.bucket_bits(self.store.stripe_bits);
+            stripe.index.prefetch(&self.store.slabs, bits);
+        }
+    }
+
+    /// The linked item in `chunk`, with the stripe of `place` locked.
+    ///
+    /// The chunk may hold another item by now: that is found as well if it belongs to the same
+    /// bucket, and is then as good a candidate.
+    fn verify(&self, stripe: &Stripe, chunk: ChunkRef, place: Place) -> Option<Found> {
+        let store = &self.store;
+        let bits = place.bucket_bits(store.stripe_bits);
+        let slot = stripe.index.find_chunk(&store.slabs, bits, chunk)?;
+        let header = store.slabs.header(chunk);
+        Some(Found {
+            slot,
+            chunk,
+            header,
+        })
     }
 
     /// Judges one candidate under its stripe's lock.
-    fn judge_candidate(&mut self, candidate: Candidate, force: bool, now: Now) -> Judged {
-        let store = Arc::clone(&self.store);
-        let from_ring = candidate.place.is_some();
-        let place = candidate
-            .place
-            .or_else(|| store.hash_of(candidate.chunk).map(|h| h.place()));
-        let Some(place) = place else {
-            return Judged::Spared;
-        };
+    fn judge_candidate(&self, candidate: Candidate, force: bool, now: Now) -> Judged {
+        let store = &*self.store;
+        let Candidate {
+            chunk,
+            place,
+            from_ring,
+        } = candidate;
+        let bits = place.bucket_bits(store.stripe_bits);
         let mut stripe = store.stripe(place);
-        let Some((print, found)) = self.verify(&stripe, candidate, place) else {
+        let Some(found) = self.verify(&stripe, chunk, place) else {
             return Judged::Spared;
         };
         let header = found.header;
@@ -332,20 +333,20 @@ impl Lane {
             return Judged::Spared;
         }
         if stripe.death(header, now).is_some() {
-            return Judged::Out(stripe.unlink(&store.slabs, print, found), Cause::Dead);
+            return Judged::Out(stripe.unlink(&store.slabs, bits, found), Cause::Dead);
         }
         if header.has(state::PINNED) {
-            set_main(self, &mut stripe, found);
+            self.set_main(&mut stripe, found);
             return Judged::Spared;
         }
         if from_ring {
             if header.freq() >= PROMOTION_HITS && !force {
-                set_main(self, &mut stripe, found);
+                self.set_main(&mut stripe, found);
                 return Judged::Spared;
             }
             let epoch = store.slabs.epoch(store.slabs.class_of(found.chunk));
             return Judged::Out(
-                stripe.bury(&store.slabs, print, found, epoch),
+                stripe.bury(&store.slabs, check_of(place), found, epoch),
                 Cause::Evicted,
             );
         }
@@ -360,7 +361,7 @@ impl Lane {
                 .set_header_first(found.chunk, header.with_freq(left));
             return Judged::Spared;
         }
-        Judged::Out(stripe.unlink(&store.slabs, print, found), Cause::Evicted)
+        Judged::Out(stripe.unlink(&store.slabs, bits, found), Cause::Evicted)
     }
 
     fn count_out_of(&self, gone: &Unlinked, cause: Cause, now: Now) {
@@ -409,16 +410,12 @@ impl Lane {
             chunk = next;
         }
     }
-}
 
-/// Makes an item main, with no hits counted.
-fn set_main(lane: &Lane, _stripe: &mut Stripe, found: Found) {
-    let slabs = &lane.store.slabs;
-    let header: Header = found.header.with_freq(0);
-    let header = Header {
-        state: header.state | state::MAIN,
-        ..header
-    };
-    slabs.set_header_first(found.chunk, header);
-    lane.tallies_of(found.chunk).promoted.add(1);
+    /// Makes an item of a locked stripe main, with no hits counted.
+    fn set_main(&self, _stripe: &mut Stripe, found: Found) {
+        let mut header = found.header.with_freq(0);
+        header.state |= state::MAIN;
+        self.store.slabs.set_header_first(found.chunk, header);
+        self.tallies_of(found.chunk).promoted.add(1);
+    }
 }

@@ -40,7 +40,8 @@ impl Print {
     }
 }
 
-fn check_of(place: Place) -> u32 {
+/// The bits of a place that a ghost keeps.
+pub(crate) fn check_of(place: Place) -> u32 {
     place.0 >> 8
 }
 
@@ -96,13 +97,35 @@ impl Index {
         }
     }
 
-    /// Asks the processor for the line where `print` would be.
+    /// Finds the used slot of `chunk`, whose key belongs to the bucket of `bits`.
+    ///
+    /// A chunk is in one slot at most, so this needs no look at the item's key.
+    pub(crate) fn find_chunk(&self, slabs: &Slabs, bits: u32, chunk: ChunkRef) -> Option<Slot> {
+        if self.buckets == 0 {
+            return None;
+        }
+        let mut at = self.address(slabs, self.bucket_of(bits));
+        loop {
+            let line = Line::load(slabs, at);
+            let mut used = line.used();
+            while used != 0 {
+                let number = used.trailing_zeros();
+                if line.reference(slabs, number) == chunk.0 {
+                    return Some(Slot { bucket: at, number });
+                }
+                used &= used - 1;
+            }
+            at = self.spill_after(slabs, line)?;
+        }
+    }
+
+    /// Asks the processor for the line where a key with these bits would be.
     #[inline]
-    pub(crate) fn prefetch(&self, slabs: &Slabs, print: Print) {
+    pub(crate) fn prefetch(&self, slabs: &Slabs, bits: u32) {
         if self.buckets != 0 {
             slabs
                 .arena
-                .prefetch(self.address(slabs, self.bucket_of(print.bits)));
+                .prefetch(self.address(slabs, self.bucket_of(bits)));
         }
     }
 
@@ -149,13 +172,13 @@ impl Index {
     }
 
     /// Empties a used slot.
-    pub(crate) fn remove(&mut self, slabs: &Slabs, print: Print, slot: Slot) {
+    pub(crate) fn remove(&mut self, slabs: &Slabs, bits: u32, slot: Slot) {
         let line = Line::load(slabs, slot.bucket);
         slabs
             .arena
             .store(slot.bucket, line.head & !(1 << slot.number));
         self.items -= 1;
-        self.trim(slabs, self.bucket_of(print.bits));
+        self.trim(slabs, self.bucket_of(bits));
     }
 
     /// Turns a used slot into a ghost of its item.
@@ -494,7 +517,7 @@ mod tests {
             let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
             let (slot, _) = found.unwrap_or_else(|| panic!("chunk {chunk} is lost"));
             if chunk % 3 == 0 {
-                index.remove(&slabs, print(chunk), slot);
+                index.remove(&slabs, print(chunk).bits, slot);
             }
         }
         let mut seen = HashMap::new();
@@ -521,7 +544,7 @@ mod tests {
             let (slot, _) = index
                 .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
                 .expect("spilled, not lost");
-            index.remove(&slabs, print(chunk), slot);
+            index.remove(&slabs, print(chunk).bits, slot);
         }
         assert_eq!(index.items(), 0);
     }

@@ -97,7 +97,9 @@ impl Lane {
     #[inline]
     pub fn prefetch_bucket(&self, key: &HashedKey<'_>) {
         let stripe = self.store.stripe(key.hash.place());
-        stripe.index.prefetch(&self.store.slabs, self.print(key));
+        stripe
+            .index
+            .prefetch(&self.store.slabs, self.print(key).bits);
     }
 
     /// Starts loading the items that may have the key.
@@ -128,7 +130,7 @@ impl Lane {
             return Fetched::Miss(Miss::Absent);
         };
         if let Some(miss) = stripe.death(found.header, now) {
-            let dead = stripe.unlink(&store.slabs, print, found);
+            let dead = stripe.unlink(&store.slabs, print.bits, found);
             drop(stripe);
             self.discard_dead(dead);
             return Fetched::Miss(miss);
@@ -173,7 +175,7 @@ impl Lane {
         if !dead && compare.is_some_and(|id| id != store.cas_id(place, found.chunk, found.header)) {
             return Deleted::Exists;
         }
-        let gone = stripe.unlink(&store.slabs, print, found);
+        let gone = stripe.unlink(&store.slabs, print.bits, found);
         drop(stripe);
         if dead {
             self.discard_dead(gone);

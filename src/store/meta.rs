@@ -57,7 +57,7 @@ impl Lane {
                     }
                     Some(death) => {
                         miss = death;
-                        let dead = stripe.unlink(&store.slabs, print, found);
+                        let dead = stripe.unlink(&store.slabs, print.bits, found);
                         drop(stripe);
                         self.discard_dead(dead);
                     }

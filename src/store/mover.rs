@@ -186,7 +186,7 @@ impl Lane {
             match found {
                 Some(found) if found.header.has(state::PINNED) => Moved::Stays,
                 Some(found) if stripe.death(found.header, now).is_some() => {
-                    Moved::Dead(stripe.unlink(&store.slabs, print, found))
+                    Moved::Dead(stripe.unlink(&store.slabs, print.bits, found))
                 }
                 // The chunk was read before the lock was held: its owner may be another item now.
                 Some(found) if head != chunk && store.before(found, chunk).is_none() => {
@@ -199,7 +199,7 @@ impl Lane {
                         }
                         store.relocate(found, chunk, to, hash.place())
                     }
-                    None => Moved::Evicted(stripe.unlink(&store.slabs, print, found)),
+                    None => Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found)),
                 },
                 None => Moved::Stays,
             }

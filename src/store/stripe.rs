@@ -87,20 +87,14 @@ impl Stripe {
     }
 
     /// Takes the item out of the index and says who has to free its chunks.
-    pub(crate) fn unlink(&mut self, slabs: &Slabs, print: Print, found: Found) -> Unlinked {
-        self.index.remove(slabs, print, found.slot);
+    pub(crate) fn unlink(&mut self, slabs: &Slabs, bits: u32, found: Found) -> Unlinked {
+        self.index.remove(slabs, bits, found.slot);
         self.retire(slabs, found)
     }
 
     /// As [`unlink`](Self::unlink), leaving a ghost.
-    pub(crate) fn bury(
-        &mut self,
-        slabs: &Slabs,
-        print: Print,
-        found: Found,
-        epoch: u8,
-    ) -> Unlinked {
-        self.index.bury(slabs, found.slot, print.check, epoch);
+    pub(crate) fn bury(&mut self, slabs: &Slabs, check: u32, found: Found, epoch: u8) -> Unlinked {
+        self.index.bury(slabs, found.slot, check, epoch);
         self.retire(slabs, found)
     }
 

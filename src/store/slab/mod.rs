@@ -465,10 +465,11 @@ impl Slabs {
             .load(Ordering::Relaxed)
     }
 
-    /// Whether a ghost of `class` with this date is recent: younger than one turnover, about as
-    /// many evictions ago as there are items.
+    /// Whether a ghost of `class` with this date is recent: younger than two turnovers, about
+    /// twice as many evictions ago as there are items. One turnover, the usual length of a ghost
+    /// queue, misses 0.1 to 0.9 % more on key-value traces: the index keeps only some ghosts.
     pub(crate) fn is_recent(&self, class: ClassId, epoch: u8) -> bool {
-        u64::from(self.epoch(class).wrapping_sub(epoch)) <= GHOST_EPOCHS
+        u64::from(self.epoch(class).wrapping_sub(epoch)) <= 2 * GHOST_EPOCHS
     }
 
     /// How long items of `class` stay before they are evicted, in bytes allocated meanwhile.
