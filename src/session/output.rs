@@ -4,8 +4,9 @@ use crate::base::number::usize_from;
 use crate::store::PinnedValue;
 use std::collections::VecDeque;
 
-/// Bytes of a large value that are copied out of the store at a time.
-const STAGE_LEN: usize = 64 << 10;
+/// Bytes that are put together for one write where large values are among them. Enough for most
+/// large values with their line in one write, and it stays in the processor's cache meanwhile.
+const STAGE_LEN: usize = 128 << 10;
 
 /// Sent bytes at the front of the buffer that are worth moving the rest for.
 const SLACK_MAX: usize = 64 << 10;
@@ -13,26 +14,25 @@ const SLACK_MAX: usize = 64 << 10;
 /// What a connection has still to send, in order.
 ///
 /// ```text
-///   bytes:  ....sent....|VALUE a 0 100000\r\n|\r\nEND\r\n
+///   staged: |what the next write takes|   put together from the front of what is below
+///   bytes:  ....gone....|VALUE a 0 100000\r\n|\r\nEND\r\n
 ///                       ^ taken              ^ large[0].at: the value goes here
-///                                              staged: the piece of it that is being sent
 /// ```
 ///
-/// `taken <= large[0].at <= large[1].at ... <= bytes.len()`
+/// `taken <= large[0].at <= large[1].at ... <= bytes.len()`. Without large values nothing is ever
+/// staged: writes take the bytes as they are.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
-    /// Bytes at the front that have been sent.
+    /// Bytes at the front that have been sent or staged.
     taken: usize,
     /// Values between the bytes.
     large: VecDeque<Large>,
-    /// Bytes of those values that have not been sent.
+    /// Bytes of those values that have not been staged.
     large_pending: usize,
-    /// The front value's piece that is being sent: empty, or [`STAGE_LEN`] long.
+    /// At most [`STAGE_LEN`] bytes, of which the first `staged_sent` have been sent.
     staged: Vec<u8>,
-    /// Which part of `staged` has not been sent.
-    staged_from: usize,
-    staged_to: usize,
+    staged_sent: usize,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Output {
     #[inline]
     #[must_use]
     pub fn pending(&self) -> usize {
-        self.bytes.len() - self.taken + self.large_pending
+        self.staged.len() - self.staged_sent + self.bytes.len() - self.taken + self.large_pending
     }
 
     /// Whether all has been taken.
@@ -59,21 +59,54 @@ impl Output {
         self.pending() == 0
     }
 
-    /// The next bytes to send, at most 64 KiB of a large value; empty when nothing is pending.
+    /// The next bytes to send: all there are, or, with large values among them, a piece of at most
+    /// [`STAGE_LEN`]; empty when nothing is pending.
     pub fn front(&mut self) -> &[u8] {
-        match self.large.front_mut() {
-            None => &self.bytes[self.taken..],
-            Some(large) if large.at > self.taken => &self.bytes[self.taken..large.at],
-            Some(large) => {
-                if self.staged_from == self.staged_to {
-                    self.staged.resize(STAGE_LEN, 0);
-                    self.staged_from = 0;
-                    self.staged_to = large.value.read_at(large.read, &mut self.staged);
-                    large.read += self.staged_to as u32;
-                }
-                &self.staged[self.staged_from..self.staged_to]
+        if self.staged_sent == self.staged.len() {
+            if self.large.is_empty() {
+                return &self.bytes[self.taken..];
+            }
+            self.stage();
+        }
+        &self.staged[self.staged_sent..]
+    }
+
+    /// Puts the next piece together.
+    fn stage(&mut self) {
+        self.staged.clear();
+        self.staged_sent = 0;
+        while self.staged.len() < STAGE_LEN {
+            let room = STAGE_LEN - self.staged.len();
+            let until = self
+                .large
+                .front()
+                .map_or(self.bytes.len(), |large| large.at);
+            if until > self.taken {
+                let count = room.min(until - self.taken);
+                self.staged
+                    .extend_from_slice(&self.bytes[self.taken..self.taken + count]);
+                self.taken += count;
+            } else if !self.stage_value(room) {
+                return;
             }
         }
+    }
+
+    /// Stages a piece of the front value; false if there is none.
+    fn stage_value(&mut self, room: usize) -> bool {
+        let Some(large) = self.large.front_mut() else {
+            return false;
+        };
+        let begin = self.staged.len();
+        let left = usize_from(u64::from(large.value.len() - large.read));
+        self.staged.resize(begin + room.min(left), 0);
+        let count = large.value.read_at(large.read, &mut self.staged[begin..]);
+        large.read += count as u32;
+        self.large_pending -= count;
+        if large.read == large.value.len() {
+            self.large.pop_front();
+        }
+        true
     }
 
     /// Drops `count` bytes from the front: they have been sent.
@@ -82,27 +115,22 @@ impl Output {
     ///
     /// If [`front`](Self::front) did not offer so many.
     pub fn advance(&mut self, count: usize) {
-        let Some(large) = self.large.front() else {
+        if self.staged_sent < self.staged.len() {
+            self.staged_sent += count;
+            assert!(
+                self.staged_sent <= self.staged.len(),
+                "sent more than was staged"
+            );
+            if self.staged_sent < self.staged.len() {
+                return;
+            }
+            self.staged.clear();
+            self.staged_sent = 0;
+        } else {
             self.taken += count;
             assert!(self.taken <= self.bytes.len(), "sent more than there was");
-            self.reclaim();
-            return;
-        };
-        if large.at > self.taken {
-            self.taken += count;
-            assert!(self.taken <= large.at, "sent more than the front");
-            return;
         }
-        self.staged_from += count;
-        self.large_pending -= count;
-        assert!(
-            self.staged_from <= self.staged_to,
-            "sent more than was staged"
-        );
-        if self.staged_from == self.staged_to && large.read == large.value.len() {
-            self.large.pop_front();
-            self.reclaim();
-        }
+        self.reclaim();
     }
 
     /// Forgets sent bytes: all of them where nothing is left, else when they are many.
@@ -127,8 +155,8 @@ impl Output {
         self.large.clear();
         self.large.shrink_to(0);
         self.large_pending = 0;
-        self.staged_from = 0;
-        self.staged_to = 0;
+        self.staged.clear();
+        self.staged_sent = 0;
         if capacity < STAGE_LEN {
             self.staged = Vec::new();
         }
