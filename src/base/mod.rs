@@ -1,6 +1,7 @@
 //! Vocabulary shared by every layer: no I/O, no locks, no policy.
 
 pub mod clock;
+pub mod credentials;
 pub mod hash;
 pub mod key;
 pub mod number;

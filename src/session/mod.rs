@@ -34,7 +34,7 @@ pub use output::Output;
 pub use shared::{Context, Host, Shared};
 
 use crate::base::settings::ProtocolChoice;
-use crate::protocol::BINARY_MAGIC;
+use crate::protocol::binary::MAGIC_REQUEST;
 use crate::session::retrieval::KeyLine;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::Upload;
@@ -170,7 +170,7 @@ impl Session {
             return Step::stop(State::Command, Progress::Full);
         }
         if self.grammar == Grammar::Undecided {
-            let binary = first == BINARY_MAGIC;
+            let binary = first == MAGIC_REQUEST;
             self.grammar = if binary {
                 Grammar::Binary
             } else {
