@@ -7,7 +7,7 @@ use crate::protocol::text::{
 };
 use crate::session::report::{Group, StatLines, report};
 use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, State};
+use crate::session::{Progress, Shared, State, tally};
 
 const OK: &[u8] = b"OK\r\n";
 
@@ -117,21 +117,23 @@ pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest, noreply: bool)
     Step::go(State::Command)
 }
 
-/// A flush without delay, or for a moment gone by, happens now; another is an appointment. Either
-/// takes the place of an earlier appointment.
 fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i32, ErrorLine>) -> Result<(), ErrorLine> {
-    turn.counters().cmd_flush.add(1);
-    let shared = turn.shared();
-    if !shared.settings.flush_enabled {
+    tally::flush(turn.counters());
+    if !turn.shared().settings.flush_enabled {
         return Err(ErrorLine::FlushNotAllowed);
     }
     let delay = delay?;
-    let when = Some(turn.expiry(delay)).filter(|when| delay > 0 && *when != Expiry::PAST);
-    shared.store.flush_at(when.unwrap_or(Expiry::NEVER));
-    if when.is_none() {
-        shared.store.flush();
-    }
+    flush(turn.shared(), (delay > 0).then(|| turn.expiry(delay)));
     Ok(())
+}
+
+/// A flush without delay, or for a moment gone by, happens now; another is an appointment. Either
+/// takes the place of an earlier appointment.
+pub(super) fn flush(shared: &Shared, when: Option<Expiry>) {
+    match when.filter(|when| *when != Expiry::PAST) {
+        Some(when) => shared.store.flush_at(when),
+        None => shared.store.flush(),
+    }
 }
 
 /// The limit is fixed at the start: the arena is reserved for it.

@@ -7,11 +7,11 @@ use crate::protocol::text::{
     ArithLine, ErrorLine, LINE_MAX, Rejected, Request, StoreLine, StoreVerb, TouchLine, parse_line,
 };
 use crate::session::turn::{Step, Turn};
-use crate::session::upload::{Finish, Incoming, receive};
-use crate::session::{Progress, Session, State, admin, retrieval};
-use crate::stats::{COMPATIBLE_VERSION, Recorded};
+use crate::session::upload::{Finish, Incoming, Refusal, receive};
+use crate::session::{Progress, Session, State, admin, meta, retrieval, tally};
+use crate::stats::COMPATIBLE_VERSION;
 use crate::store::{
-    Arith, ClassId, Counted, Deleted, Fetch, Fetched, StoreMode, StoreOutcome, StoreRequest, Stored,
+    Arith, Counted, Deleted, Fetch, Fetched, StoreMode, StoreOutcome, StoreRequest, Stored,
 };
 use memchr::memchr;
 
@@ -61,12 +61,6 @@ fn run_line(turn: &mut Turn<'_, '_>, len: usize) -> Step {
     }
 }
 
-/// The meta grammar hooks in here; until it does, its verbs are unknown.
-fn meta(turn: &mut Turn<'_, '_>, _line: &[u8]) -> Step {
-    turn.error(ErrorLine::Unknown);
-    Step::go(State::Command)
-}
-
 /// Tells what is wrong with a line, and skips the value that belongs to it.
 fn reject(turn: &mut Turn<'_, '_>, rejected: Rejected) -> State {
     turn.say_unless(rejected.noreply, rejected.error.as_bytes());
@@ -85,7 +79,7 @@ fn run(turn: &mut Turn<'_, '_>, request: Request<'_>, line: &[u8]) -> Step {
         Request::Version => push_version(turn.out.bytes_mut(), COMPATIBLE_VERSION),
         Request::Stats(request) => admin::stats(turn, request),
         Request::Admin { request, noreply } => return admin::run(turn, request, noreply),
-        Request::Meta => return meta(turn, line),
+        Request::Meta => return meta::command(turn, line),
         Request::Watch => admin::watch(turn),
         Request::Quit | Request::Http => return Step::stop(State::Command, Progress::Close),
     }
@@ -93,9 +87,7 @@ fn run(turn: &mut Turn<'_, '_>, request: Request<'_>, line: &[u8]) -> Step {
 }
 
 fn store(turn: &mut Turn<'_, '_>, line: &StoreLine<'_>) -> State {
-    turn.shared()
-        .prefixes
-        .record(line.key.as_bytes(), Recorded::Set);
+    tally::prefix_set(turn.shared(), line.key.as_bytes());
     let request = StoreRequest {
         mode: match line.verb {
             StoreVerb::Set | StoreVerb::Cas => StoreMode::Set,
@@ -136,17 +128,7 @@ impl ClassicFinish {
 
     /// The store has judged the value.
     pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        let counters = turn.counters();
-        let class = counters.class(stored.class);
-        class.cmd_set.add(1);
-        if self.verb == StoreVerb::Cas {
-            match stored.outcome {
-                StoreOutcome::Stored => class.cas_hits.add(1),
-                StoreOutcome::Exists => class.cas_badval.add(1),
-                StoreOutcome::NotFound => counters.cas_misses.add(1),
-                StoreOutcome::NotStored => {}
-            }
-        }
+        tally::stored(turn.counters(), &stored, self.verb == StoreVerb::Cas);
         let reply: &[u8] = match stored.outcome {
             StoreOutcome::Stored => b"STORED\r\n",
             StoreOutcome::NotStored => b"NOT_STORED\r\n",
@@ -158,34 +140,26 @@ impl ClassicFinish {
 
     /// The value did not end where it should.
     pub(super) fn bad_chunk(self, turn: &mut Turn<'_, '_>) {
-        // It came in, so it counts; its class is nobody's business any more.
-        turn.counters().class(ClassId(0)).cmd_set.add(1);
+        tally::stored_nothing(turn.counters());
         turn.say_unless(self.noreply, ErrorLine::BadChunk.as_bytes());
     }
 
     /// There is no room for the value.
-    pub(super) fn failed(self, turn: &mut Turn<'_, '_>, error: ErrorLine) {
-        let counters = turn.counters();
-        match error {
-            ErrorLine::TooLarge => counters.store_too_large.add(1),
-            _ => counters.store_no_memory.add(1),
-        }
-        turn.say_unless(self.noreply, error.as_bytes());
+    pub(super) fn refused(self, turn: &mut Turn<'_, '_>, refusal: Refusal) {
+        turn.say_unless(self.noreply, refusal.line().as_bytes());
     }
 }
 
 fn delete(turn: &mut Turn<'_, '_>, key: Key<'_>, noreply: bool) {
-    turn.shared()
-        .prefixes
-        .record(key.as_bytes(), Recorded::Delete);
+    tally::prefix_delete(turn.shared(), key.as_bytes());
     let key = turn.context.lane.hashed(key);
     match turn.context.lane.delete(&key, None, turn.context.now) {
         Deleted::Deleted(class) => {
-            turn.counters().class(class).delete_hits.add(1);
+            tally::delete_hit(turn.counters(), class);
             turn.say_unless(noreply, b"DELETED\r\n");
         }
         Deleted::NotFound | Deleted::Exists => {
-            turn.counters().delete_misses.add(1);
+            tally::delete_miss(turn.counters());
             turn.say_unless(noreply, NOT_FOUND);
         }
     }
@@ -198,27 +172,15 @@ fn arith(turn: &mut Turn<'_, '_>, line: &ArithLine<'_>) {
         down: line.down,
         ..Arith::default()
     };
-    let counters = turn.counters();
     match turn.context.lane.arith(&key, &how, turn.context.now) {
         Ok(Counted::Number { value, class, .. }) => {
-            let class = counters.class(class);
-            let hits = if line.down {
-                &class.decr_hits
-            } else {
-                &class.incr_hits
-            };
-            hits.add(1);
+            tally::count_hit(turn.counters(), class, line.down);
             if !line.noreply {
                 push_number(turn.out.bytes_mut(), value);
             }
         }
         Ok(Counted::NotFound | Counted::Exists) => {
-            let misses = if line.down {
-                &counters.decr_misses
-            } else {
-                &counters.incr_misses
-            };
-            misses.add(1);
+            tally::count_miss(turn.counters(), line.down);
             turn.say_unless(line.noreply, NOT_FOUND);
         }
         Ok(Counted::NonNumeric) => {
@@ -240,12 +202,11 @@ fn touch(turn: &mut Turn<'_, '_>, line: &TouchLine<'_>) {
         .fetch(&key, how, turn.context.now, |item| item.class())
     {
         Fetched::Hit(class) => {
-            turn.counters().class(class).touch_hits.add(1);
+            tally::touch_hit(turn.counters(), class);
             turn.say_unless(line.noreply, b"TOUCHED\r\n");
         }
         Fetched::Miss(miss) => {
-            turn.counters().touch_misses.add(1);
-            turn.count_death(miss);
+            tally::touch_miss(turn.counters(), miss);
             turn.say_unless(line.noreply, NOT_FOUND);
         }
     }

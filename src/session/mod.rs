@@ -17,24 +17,33 @@
 //!     SkipLine ───┘  client that waits for it before it sends the value is not left hanging.
 //! ```
 //!
+//! Packets go the same ways, without the lines of keys. The first byte of a connection decides what
+//! it speaks, once. Where the operator asks for logins, a connection begins in a state in which
+//! nothing but a login is understood.
+//!
 //! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. A line
 //! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
 //! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
 
 mod admin;
+mod auth;
+mod binary;
 mod classic;
+mod meta;
 mod output;
 mod report;
 mod retrieval;
 mod shared;
+mod tally;
 mod turn;
 mod upload;
 
 pub use output::Output;
 pub use shared::{Context, Host, Shared};
 
-use crate::base::settings::ProtocolChoice;
+use crate::base::settings::{ProtocolChoice, Settings};
 use crate::protocol::binary::MAGIC_REQUEST;
+use crate::session::auth::{Sasl, TextLogin};
 use crate::session::retrieval::KeyLine;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::Upload;
@@ -77,14 +86,41 @@ pub enum Progress {
 }
 
 /// What the connection's bytes mean.
+///
+/// ```text
+///                ┌─ 0x80, or -B binary ──────────────▶ Binary
+///   Unheard ─────┤
+///                └─ else, or -B ascii ──┬─ -Y ─▶ Login ─ login ─▶ Text
+///                                       └─ no logins ───────────▶ Text
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grammar {
-    /// The first byte will tell.
-    Undecided,
+    /// Nothing has come yet.
+    Unheard(ProtocolChoice),
+    /// Lines of which only logins are heard.
+    Login,
     /// Lines: classic and meta commands.
     Text,
-    /// Frames.
-    Binary,
+    /// Packets, and how far their login has come.
+    Binary(Sasl),
+}
+
+impl Grammar {
+    /// What a connection speaks whose first byte this is.
+    fn choose(choice: ProtocolChoice, first: u8, settings: &Settings) -> Self {
+        let binary = match choice {
+            ProtocolChoice::Auto => first == MAGIC_REQUEST,
+            ProtocolChoice::Ascii => false,
+            ProtocolChoice::Binary => true,
+        };
+        if binary {
+            Self::Binary(Sasl::new(settings.sasl))
+        } else if settings.auth_file.is_some() {
+            Self::Login
+        } else {
+            Self::Text
+        }
+    }
 }
 
 /// Where the conversation stands.
@@ -120,13 +156,8 @@ impl Session {
     /// A new conversation; `choice` is what its listener speaks.
     #[must_use]
     pub fn new(choice: ProtocolChoice) -> Self {
-        let grammar = match choice {
-            ProtocolChoice::Auto => Grammar::Undecided,
-            ProtocolChoice::Ascii => Grammar::Text,
-            ProtocolChoice::Binary => Grammar::Binary,
-        };
         Self {
-            grammar,
+            grammar: Grammar::Unheard(choice),
             state: State::Command,
         }
     }
@@ -169,17 +200,19 @@ impl Session {
         if turn.is_full() {
             return Step::stop(State::Command, Progress::Full);
         }
-        if self.grammar == Grammar::Undecided {
-            let binary = first == MAGIC_REQUEST;
-            self.grammar = if binary {
-                Grammar::Binary
-            } else {
-                Grammar::Text
-            };
+        if let Grammar::Unheard(choice) = self.grammar {
+            self.grammar = Grammar::choose(choice, first, &turn.shared().settings);
         }
-        match self.grammar {
-            Grammar::Binary => binary(turn),
-            Grammar::Undecided | Grammar::Text => classic::command(turn),
+        match &mut self.grammar {
+            Grammar::Binary(sasl) => binary::command(turn, sasl),
+            Grammar::Login => {
+                let TextLogin { step, admitted } = auth::command(turn);
+                if admitted {
+                    self.grammar = Grammar::Text;
+                }
+                step
+            }
+            Grammar::Unheard(_) | Grammar::Text => classic::command(turn),
         }
     }
 
@@ -200,11 +233,6 @@ impl Session {
             State::Swallow(_) => "conn_swallow",
         }
     }
-}
-
-/// Frames are not spoken yet: whoever sends one is told by the end of the connection.
-fn binary(_turn: &mut Turn<'_, '_>) -> Step {
-    Step::stop(State::Command, Progress::Close)
 }
 
 fn swallow(turn: &mut Turn<'_, '_>, left: u64) -> Step {

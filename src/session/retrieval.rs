@@ -11,9 +11,8 @@ use crate::protocol::text::keys::{
 };
 use crate::protocol::text::reply::{CRLF, END, ValueHead, push_value_head};
 use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, Session, State};
-use crate::stats::Recorded;
-use crate::store::{COPY_MAX, ClassId, Fetch, Fetched, HashedKey, Lane, Miss};
+use crate::session::{Progress, Session, State, tally};
+use crate::store::{COPY_MAX, Fetch, Fetched, HashedKey, Lane};
 use memchr::memchr;
 
 /// Keys looked up together: about as many loads as a core keeps under way.
@@ -268,30 +267,18 @@ fn answer(turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, line: KeyLine) {
                 turn.out.push_value(value);
                 turn.say(CRLF);
             }
-            count_hit(turn, class, line);
-            turn.shared().prefixes.record(name, Recorded::Hit);
+            match line.touch {
+                None => tally::get_hit(turn.counters(), class),
+                Some(_) => tally::touch_hit(turn.counters(), class),
+            }
+            tally::prefix_get(turn.shared(), name, true);
         }
         Fetched::Miss(miss) => {
-            count_miss(turn, miss, line);
-            turn.shared().prefixes.record(name, Recorded::Miss);
+            match line.touch {
+                None => tally::get_miss(turn.counters(), miss),
+                Some(_) => tally::touch_miss(turn.counters(), miss),
+            }
+            tally::prefix_get(turn.shared(), name, false);
         }
     }
-}
-
-#[inline]
-fn count_hit(turn: &Turn<'_, '_>, class: ClassId, line: KeyLine) {
-    let class = turn.counters().class(class);
-    match line.touch {
-        None => class.get_hits.add(1),
-        Some(_) => class.touch_hits.add(1),
-    }
-}
-
-#[inline]
-fn count_miss(turn: &Turn<'_, '_>, miss: Miss, line: KeyLine) {
-    match line.touch {
-        None => turn.counters().get_misses.add(1),
-        Some(_) => turn.counters().touch_misses.add(1),
-    }
-    turn.count_death(miss);
 }

@@ -1,6 +1,7 @@
 //! What all sessions of a process share, and what one is lent for a call.
 
 use crate::base::clock::{Clock, Now};
+use crate::base::credentials::LoginTable;
 use crate::base::settings::Settings;
 use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, Totals};
 use crate::store::{Lane, Store};
@@ -32,6 +33,8 @@ pub struct Shared {
     pub server: ServerCounters,
     /// Current verbosity (`verbosity` command).
     pub verbosity: AtomicU8,
+    /// Who may log in; replaced when the password file is read again.
+    pub logins: LoginTable,
     /// The process around.
     pub host: Box<dyn Host>,
     /// Prefix statistics (`stats detail`).
@@ -56,6 +59,7 @@ impl Shared {
                 .collect(),
             server: ServerCounters::default(),
             verbosity: AtomicU8::new(settings.verbosity),
+            logins: LoginTable::default(),
             prefixes: PrefixStats::new(settings.detail_enabled, settings.prefix_delimiter),
             baseline: Mutex::default(),
             settings,

@@ -6,7 +6,6 @@ use crate::session::output::Output;
 use crate::session::shared::{Context, Shared};
 use crate::session::{OUTPUT_MARK, Progress, State};
 use crate::stats::Counters;
-use crate::store::Miss;
 
 /// Lent to the session's parts for the time of one call.
 pub(super) struct Turn<'t, 'c> {
@@ -87,15 +86,6 @@ impl<'t, 'c> Turn<'t, 'c> {
     /// When something dies that a client gave `exptime`.
     pub(super) fn expiry(&self, exptime: i32) -> Expiry {
         Expiry::from_exptime(i64::from(exptime), self.context.now)
-    }
-
-    /// Counts why a lookup found nothing.
-    pub(super) fn count_death(&self, miss: Miss) {
-        match miss {
-            Miss::Absent => {}
-            Miss::Expired => self.counters().get_expired.add(1),
-            Miss::Flushed => self.counters().get_flushed.add(1),
-        }
     }
 }
 

@@ -6,24 +6,55 @@
 
 use crate::base::key::Key;
 use crate::base::number::usize_from;
+use crate::protocol::meta::{MetaLine, parse};
 use crate::protocol::text::ErrorLine;
+use crate::protocol::text::reply::CRLF;
+use crate::session::binary::StoreTicket;
 use crate::session::classic::ClassicFinish;
+use crate::session::meta::MetaFinish;
 use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, State};
+use crate::session::{Progress, State, tally};
 use crate::store::{self, HashedKey, Lane, StoreError, StoreRequest, Stored};
 
 /// What to answer when a value has come in, or cannot.
-#[derive(Debug)]
-pub(super) enum Finish {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Finish<'a> {
     /// `set` and its kin.
     Classic(ClassicFinish),
+    /// `ms`.
+    Meta(MetaFinish<'a>),
+    /// A packet.
+    Binary(StoreTicket),
 }
 
-impl Finish {
+/// Why a value is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No item may be so large.
+    TooLarge,
+    /// There is no memory for it.
+    NoMemory,
+    /// The memory ended while it came in.
+    NoMemoryMidway,
+}
+
+impl Refusal {
+    /// How the text protocols say it.
+    pub(super) fn line(self) -> ErrorLine {
+        match self {
+            Self::TooLarge => ErrorLine::TooLarge,
+            Self::NoMemory => ErrorLine::OutOfMemoryStoring,
+            Self::NoMemoryMidway => ErrorLine::OutOfMemoryReading,
+        }
+    }
+}
+
+impl Finish<'_> {
     /// What must follow the value.
     fn trailer(&self) -> &'static [u8] {
         match self {
-            Self::Classic(_) => b"\r\n",
+            Self::Classic(_) | Self::Meta(_) => CRLF,
+            Self::Binary(_) => b"",
         }
     }
 
@@ -32,24 +63,82 @@ impl Finish {
     fn removes_old(&self) -> bool {
         match self {
             Self::Classic(finish) => finish.removes_old(),
+            Self::Meta(finish) => finish.removes_old(),
+            Self::Binary(ticket) => ticket.removes_old(),
         }
     }
 
     fn stored(&self, turn: &mut Turn<'_, '_>, stored: Stored) {
         match self {
             Self::Classic(finish) => finish.stored(turn, stored),
+            Self::Meta(finish) => finish.stored(turn, stored),
+            Self::Binary(ticket) => ticket.stored(turn, stored),
         }
     }
 
     fn bad_chunk(&self, turn: &mut Turn<'_, '_>) {
         match self {
             Self::Classic(finish) => finish.bad_chunk(turn),
+            Self::Meta(_) => {
+                tally::stored_nothing(turn.counters());
+                turn.error(ErrorLine::BadChunk);
+            }
+            Self::Binary(_) => {} // Nothing follows a packet's value, so nothing can be wrong.
         }
     }
 
-    fn failed(&self, turn: &mut Turn<'_, '_>, error: ErrorLine) {
+    /// Tells that the value is not kept, and removes what it was to replace.
+    fn refused(&self, turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, refusal: Refusal) {
+        tally::store_failed(
+            turn.counters(),
+            match refusal {
+                Refusal::TooLarge => StoreError::TooLarge,
+                Refusal::NoMemory | Refusal::NoMemoryMidway => StoreError::OutOfMemory,
+            },
+        );
+        if self.removes_old() {
+            turn.context.lane.delete(key, None, turn.context.now);
+        }
         match self {
-            Self::Classic(finish) => finish.failed(turn, error),
+            Self::Classic(finish) => finish.refused(turn, refusal),
+            Self::Meta(_) => turn.error(refusal.line()),
+            Self::Binary(ticket) => ticket.refused(turn, refusal),
+        }
+    }
+
+    /// What outlives the input.
+    fn keep(&self) -> Kept {
+        match *self {
+            Self::Classic(finish) => Kept::Classic(finish),
+            Self::Meta(finish) => Kept::Meta(finish.line.into()),
+            Self::Binary(ticket) => Kept::Binary(ticket),
+        }
+    }
+}
+
+/// A [`Finish`] that waits for its value.
+#[derive(Debug)]
+enum Kept {
+    Classic(ClassicFinish),
+    /// The line, without its end. It is parsed again: its flags are as many as it has bytes.
+    Meta(Box<[u8]>),
+    Binary(StoreTicket),
+}
+
+impl Kept {
+    fn then(&self, act: impl FnOnce(Finish<'_>)) {
+        match self {
+            Self::Classic(finish) => act(Finish::Classic(*finish)),
+            Self::Binary(ticket) => act(Finish::Binary(*ticket)),
+            Self::Meta(line) => {
+                let Ok(MetaLine::Request(request)) = parse(line) else {
+                    unreachable!("a line that was accepted once is accepted twice");
+                };
+                act(Finish::Meta(MetaFinish {
+                    line,
+                    request: &request,
+                }));
+            }
         }
     }
 }
@@ -63,14 +152,16 @@ pub(super) struct Incoming<'a> {
     /// Its length without what follows it.
     pub(super) value_len: u32,
     /// What to answer.
-    pub(super) finish: Finish,
+    pub(super) finish: Finish<'a>,
 }
 
 /// A value of which a part has come.
 #[derive(Debug)]
 pub(super) struct Upload {
     inner: store::Upload,
-    finish: Finish,
+    finish: Kept,
+    /// What must follow.
+    trailer: &'static [u8],
     /// Its key: the line that named it is gone.
     key: Box<[u8]>,
 }
@@ -87,7 +178,7 @@ pub(super) fn receive(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State 
     let (rest, trailer) = (turn.rest(), incoming.finish.trailer());
     let len = usize_from(u64::from(incoming.value_len));
     if rest.len() < len + trailer.len() || !rest[len..].starts_with(trailer) {
-        return receive_slowly(turn, incoming);
+        return receive_slowly(turn, &incoming);
     }
     let Incoming {
         key,
@@ -111,13 +202,13 @@ pub(super) fn receive(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State 
 
 /// Receives a value that is not all here, or ends badly: which must be known before it is linked,
 /// and told only if it would have been accepted.
-fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State {
+fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: &Incoming<'_>) -> State {
     let Incoming {
         key,
         request,
         value_len,
-        ..
-    } = &incoming;
+        finish,
+    } = incoming;
     match turn
         .context
         .lane
@@ -125,28 +216,25 @@ fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State {
     {
         Ok(inner) => State::Upload(Box::new(Upload {
             inner,
+            finish: finish.keep(),
+            trailer: finish.trailer(),
             key: key.key.as_bytes().into(),
-            finish: incoming.finish,
         })),
-        Err(error) => refuse(turn, &incoming, error),
+        Err(error) => refuse(turn, incoming, error),
     }
 }
 
 /// Answers at once and skips the value.
 fn refuse(turn: &mut Turn<'_, '_>, incoming: &Incoming<'_>, error: StoreError) -> State {
-    if incoming.finish.removes_old() {
-        turn.context
-            .lane
-            .delete(&incoming.key, None, turn.context.now);
-    }
-    fail(turn, &incoming.finish, error);
-    State::Swallow(u64::from(incoming.value_len) + incoming.finish.trailer().len() as u64)
+    let finish = &incoming.finish;
+    finish.refused(turn, &incoming.key, refusal(error));
+    State::Swallow(u64::from(incoming.value_len) + finish.trailer().len() as u64)
 }
 
-fn fail(turn: &mut Turn<'_, '_>, finish: &Finish, error: StoreError) {
+fn refusal(error: StoreError) -> Refusal {
     match error {
-        StoreError::TooLarge => finish.failed(turn, ErrorLine::TooLarge),
-        StoreError::OutOfMemory => finish.failed(turn, ErrorLine::OutOfMemoryStoring),
+        StoreError::TooLarge => Refusal::TooLarge,
+        StoreError::OutOfMemory => Refusal::NoMemory,
     }
 }
 
@@ -166,7 +254,7 @@ pub(super) fn resume(turn: &mut Turn<'_, '_>, mut upload: Box<Upload>) -> Step {
         }
         turn.at += piece.len();
     }
-    let left = missing - piece.len() + upload.finish.trailer().len();
+    let left = missing - piece.len() + upload.trailer.len();
     if piece.len() < missing || turn.rest().len() < left {
         return Step::stop(State::Upload(upload), Progress::NeedInput);
     }
@@ -176,20 +264,16 @@ pub(super) fn resume(turn: &mut Turn<'_, '_>, mut upload: Box<Upload>) -> Step {
 
 /// All of the value is here, and as many bytes as should end it.
 fn complete(turn: &mut Turn<'_, '_>, upload: Upload) {
-    let trailer = upload.finish.trailer();
-    let ends_well = turn.rest().starts_with(trailer);
-    turn.at += trailer.len();
+    let ends_well = turn.rest().starts_with(upload.trailer);
+    turn.at += upload.trailer.len();
     if !ends_well {
         turn.context.lane.abandon(upload.inner);
-        upload.finish.bad_chunk(turn);
+        upload.finish.then(|finish| finish.bad_chunk(turn));
         return;
     }
     match turn.context.lane.commit(upload.inner, turn.context.now) {
-        Ok(stored) => upload.finish.stored(turn, stored),
-        Err(error) => {
-            remove_old(turn, &upload.finish, &upload.key);
-            fail(turn, &upload.finish, error);
-        }
+        Ok(stored) => upload.finish.then(|finish| finish.stored(turn, stored)),
+        Err(error) => refuse_late(turn, &upload.finish, &upload.key, refusal(error)),
     }
 }
 
@@ -197,16 +281,12 @@ fn complete(turn: &mut Turn<'_, '_>, upload: Upload) {
 fn give_up(turn: &mut Turn<'_, '_>, upload: Upload) -> Step {
     let missing = u64::from(upload.inner.missing());
     turn.context.lane.abandon(upload.inner);
-    remove_old(turn, &upload.finish, &upload.key);
-    upload.finish.failed(turn, ErrorLine::OutOfMemoryReading);
-    Step::go(State::Swallow(
-        missing + upload.finish.trailer().len() as u64,
-    ))
+    refuse_late(turn, &upload.finish, &upload.key, Refusal::NoMemoryMidway);
+    Step::go(State::Swallow(missing + upload.trailer.len() as u64))
 }
 
-fn remove_old(turn: &mut Turn<'_, '_>, finish: &Finish, key: &[u8]) {
-    if let Some(key) = Key::new(key).filter(|_| finish.removes_old()) {
-        let key = turn.context.lane.hashed(key);
-        turn.context.lane.delete(&key, None, turn.context.now);
-    }
+fn refuse_late(turn: &mut Turn<'_, '_>, finish: &Kept, key: &[u8], refusal: Refusal) {
+    let key = Key::new(key).expect("it was a key when the upload began");
+    let key = turn.context.lane.hashed(key);
+    finish.then(|finish| finish.refused(turn, &key, refusal));
 }

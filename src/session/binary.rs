@@ -1,0 +1,462 @@
+//! Binary requests on the store: a request in, a reply out.
+//!
+//! A quiet request hides status 0 only; a quiet read hides its miss instead. `noop` makes the
+//! client's wait end: replies are in order, so all of them are out before it is answered.
+
+use crate::base::clock::{Expiry, Now};
+use crate::base::key::Key;
+use crate::protocol::binary::{
+    Command, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, StoreKind, Then,
+    parse,
+};
+use crate::protocol::text::reply::END;
+use crate::session::admin::flush;
+use crate::session::auth::Sasl;
+use crate::session::report::{Group, report};
+use crate::session::turn::{Step, Turn};
+use crate::session::upload::{self, Finish, Incoming, receive};
+use crate::session::{Context, Output, Progress, Shared, State, tally};
+use crate::stats::{COMPATIBLE_VERSION, Sink};
+use crate::store::{
+    Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, Item, PinnedValue, StoreError,
+    StoreMode, StoreOutcome, StoreRequest, Stored,
+};
+
+/// Carries out the request at the front of the input.
+pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
+    let rest = turn.rest();
+    if turn.commands_left == 0 && rest.len() >= HEADER_LEN {
+        return Step::stop(State::Command, Progress::Yield);
+    }
+    match parse(rest, sasl.gate()) {
+        Parsed::Incomplete { .. } => Step::stop(State::Command, Progress::NeedInput),
+        Parsed::Refused(refusal) => {
+            turn.count_command();
+            refuse(turn, &refusal)
+        }
+        Parsed::Request(request) => {
+            turn.count_command();
+            turn.at += request.consumed;
+            run(turn, sasl, &request)
+        }
+    }
+}
+
+/// Answers what is not carried out. What it takes up is skipped as it comes, however long it is.
+fn refuse(turn: &mut Turn<'_, '_>, refusal: &Refusal) -> Step {
+    if let Some((reply, status)) = refusal.reply {
+        reply.push_status(turn.out.bytes_mut(), status);
+    }
+    match refusal.then {
+        Then::Close => Step::stop(State::Command, Progress::Close),
+        Then::Skip(len) => Step::go(State::Swallow(len)),
+    }
+}
+
+fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step {
+    let (context, out) = (&mut *turn.context, &mut *turn.out);
+    let reply = request.reply;
+    match request.command {
+        Command::Store { .. } => return Step::go(begin_store(turn, request)),
+        Command::Get { .. } => run_get(context, request, out),
+        Command::Touch { key, exptime } => {
+            run_touch(context, request, (key, exptime), out.bytes_mut());
+        }
+        Command::Delete { key } => run_delete(context, request, key, out.bytes_mut()),
+        Command::Count { .. } => run_count(context, request, out.bytes_mut()),
+        Command::Flush { exptime } => run_flush(context, request, exptime, out.bytes_mut()),
+        Command::Stat { group } => run_stat(context, (reply, group), out.bytes_mut()),
+        Command::Login(login) => run_login(context, sasl, (reply, login), out.bytes_mut()),
+        Command::Version => {
+            let version = COMPATIBLE_VERSION.as_bytes();
+            reply.push_text(out.bytes_mut(), Status::Success, version);
+        }
+        Command::Noop => reply.push_done(out.bytes_mut(), 0),
+        Command::Quit => {
+            push_success(request, 0, out.bytes_mut());
+            return Step::stop(State::Command, Progress::Close);
+        }
+    }
+    Step::go(State::Command)
+}
+
+/// Success without a body, unless the client wants silence.
+fn push_success(request: &Request<'_>, cas: u64, out: &mut Vec<u8>) {
+    if !request.opcode.quiet {
+        request.reply.push_done(out, cas);
+    }
+}
+
+fn expiry(exptime: i32, now: Now) -> Expiry {
+    Expiry::from_exptime(i64::from(exptime), now)
+}
+
+// ---- reads
+
+/// What a hit leaves behind once the stripe's lock is released.
+struct Found {
+    class: ClassId,
+    pinned: Option<PinnedValue>,
+}
+
+fn run_get(context: &mut Context<'_>, request: &Request<'_>, out: &mut Output) {
+    let Command::Get {
+        key,
+        touch,
+        with_key,
+    } = request.command
+    else {
+        return;
+    };
+    let now = context.now;
+    let how = Fetch {
+        touch: touch.map(|exptime| expiry(exptime, now)),
+        peek: false,
+    };
+    let hashed = context.lane.hashed(key);
+    let bytes = out.bytes_mut();
+    let shown = with_key.then_some(key);
+    let read = |item: &mut Item<'_>| write_hit(item, request.reply, shown, bytes);
+    let fetched = context.lane.fetch(&hashed, how, now, read);
+    let hit = matches!(fetched, Fetched::Hit(_));
+    tally::prefix_get(context.shared, key.as_bytes(), hit);
+    let counters = context.counters;
+    match fetched {
+        Fetched::Hit(found) => {
+            match touch {
+                Some(_) => tally::touch_hit(counters, found.class),
+                None => tally::get_hit(counters, found.class),
+            }
+            if let Some(pinned) = found.pinned {
+                out.push_value(pinned);
+            }
+        }
+        Fetched::Miss(miss) => {
+            match touch {
+                Some(_) => tally::touch_miss(counters, miss),
+                None => tally::get_miss(counters, miss),
+            }
+            if !request.opcode.quiet {
+                write_miss(request.reply, shown, out.bytes_mut());
+            }
+        }
+    }
+}
+
+fn write_hit(item: &mut Item<'_>, reply: Reply, key: Option<Key<'_>>, out: &mut Vec<u8>) -> Found {
+    let value_len = item.value_len();
+    let client_flags = item.client_flags();
+    reply.push_hit(
+        out,
+        &Hit {
+            cas: item.cas(),
+            client_flags,
+            key,
+            value_len,
+        },
+    );
+    let mut found = Found {
+        class: item.class(),
+        pinned: None,
+    };
+    if value_len <= COPY_MAX {
+        item.copy_value(out);
+    } else {
+        found.pinned = Some(item.pin());
+    }
+    found
+}
+
+fn write_miss(reply: Reply, key: Option<Key<'_>>, out: &mut Vec<u8>) {
+    match key {
+        Some(key) => reply.push_key_miss(out, key),
+        None => reply.push_status(out, Status::NotFound),
+    }
+}
+
+fn run_touch(
+    context: &mut Context<'_>,
+    request: &Request<'_>,
+    (key, exptime): (Key<'_>, i32),
+    out: &mut Vec<u8>,
+) {
+    let how = Fetch {
+        touch: Some(expiry(exptime, context.now)),
+        peek: false,
+    };
+    let hashed = context.lane.hashed(key);
+    let found = context.lane.fetch(&hashed, how, context.now, |item| {
+        (item.class(), item.cas(), item.client_flags())
+    });
+    match found {
+        Fetched::Hit((class, cas, client_flags)) => {
+            tally::touch_hit(context.counters, class);
+            request.reply.push_hit(
+                out,
+                &Hit {
+                    cas,
+                    client_flags,
+                    key: None,
+                    value_len: 0,
+                },
+            );
+        }
+        Fetched::Miss(miss) => {
+            tally::touch_miss(context.counters, miss);
+            request.reply.push_status(out, Status::NotFound);
+        }
+    }
+}
+
+// ---- stores
+
+fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
+    let Command::Store {
+        kind,
+        key,
+        client_flags,
+        exptime,
+        value_len,
+    } = request.command
+    else {
+        return State::Command;
+    };
+    tally::prefix_set(turn.shared(), key.as_bytes());
+    let how = StoreRequest {
+        mode: match kind {
+            // With a CAS id, adding is comparing and swapping.
+            StoreKind::Add if request.compare.is_some() => StoreMode::Set,
+            StoreKind::Add => StoreMode::Add,
+            StoreKind::Set => StoreMode::Set,
+            StoreKind::Replace => StoreMode::Replace,
+            StoreKind::Append => StoreMode::Append,
+            StoreKind::Prepend => StoreMode::Prepend,
+        },
+        client_flags,
+        expiry: turn.expiry(exptime),
+        compare: request.compare,
+        ..StoreRequest::default()
+    };
+    let incoming = Incoming {
+        key: turn.context.lane.hashed(key),
+        request: how,
+        value_len,
+        finish: Finish::Binary(StoreTicket {
+            reply: request.reply,
+            quiet: request.opcode.quiet,
+            compared: request.compare.is_some(),
+            kind,
+        }),
+    };
+    receive(turn, incoming)
+}
+
+/// What must be remembered of a store until its value is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StoreTicket {
+    reply: Reply,
+    quiet: bool,
+    compared: bool,
+    kind: StoreKind,
+}
+
+impl StoreTicket {
+    /// Only `set` means to replace whatever is there.
+    pub(super) fn removes_old(self) -> bool {
+        self.kind == StoreKind::Set
+    }
+
+    /// The store has judged the value.
+    pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
+        tally::stored(turn.counters(), &stored, self.compared);
+        let out = turn.out.bytes_mut();
+        match self.status(stored.outcome) {
+            Status::Success if self.quiet => {}
+            Status::Success => self.reply.push_done(out, stored.cas),
+            status => self.reply.push_status(out, status),
+        }
+    }
+
+    /// There is no room for the value.
+    pub(super) fn refused(self, turn: &mut Turn<'_, '_>, refusal: upload::Refusal) {
+        let status = match refusal {
+            upload::Refusal::TooLarge => Status::TooLarge,
+            upload::Refusal::NoMemory | upload::Refusal::NoMemoryMidway => Status::OutOfMemory,
+        };
+        self.reply.push_status(turn.out.bytes_mut(), status);
+    }
+
+    /// The status of a store that was tried.
+    fn status(self, outcome: StoreOutcome) -> Status {
+        match (outcome, self.kind) {
+            (StoreOutcome::Stored, _) => Status::Success,
+            (StoreOutcome::Exists, _) => Status::Exists,
+            (StoreOutcome::NotFound, _) => Status::NotFound,
+            (StoreOutcome::NotStored, StoreKind::Add) => Status::Exists,
+            (StoreOutcome::NotStored, StoreKind::Replace) => Status::NotFound,
+            (StoreOutcome::NotStored, _) => Status::NotStored,
+        }
+    }
+}
+
+fn error_status(error: StoreError) -> Status {
+    match error {
+        StoreError::TooLarge => Status::TooLarge,
+        StoreError::OutOfMemory => Status::OutOfMemory,
+    }
+}
+
+// ---- the rest
+
+fn run_delete(context: &mut Context<'_>, request: &Request<'_>, key: Key<'_>, out: &mut Vec<u8>) {
+    tally::prefix_delete(context.shared, key.as_bytes());
+    let hashed = context.lane.hashed(key);
+    match context.lane.delete(&hashed, request.compare, context.now) {
+        Deleted::Deleted(class) => {
+            tally::delete_hit(context.counters, class);
+            push_success(request, 0, out);
+        }
+        Deleted::NotFound => {
+            tally::delete_miss(context.counters);
+            request.reply.push_status(out, Status::NotFound);
+        }
+        Deleted::Exists => request.reply.push_status(out, Status::Exists),
+    }
+}
+
+fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>) {
+    let Command::Count {
+        key,
+        delta,
+        down,
+        initial,
+    } = request.command
+    else {
+        return;
+    };
+    let now = context.now;
+    let how = Arith {
+        delta,
+        down,
+        compare: request.compare,
+        initial: initial.map(|(number, exptime)| (number, expiry(exptime, now))),
+        ..Arith::default()
+    };
+    let hashed = context.lane.hashed(key);
+    let status = match context.lane.arith(&hashed, &how, now) {
+        Ok(Counted::Number {
+            value,
+            cas,
+            class,
+            created,
+            ..
+        }) => {
+            if !created {
+                tally::count_hit(context.counters, class, down);
+            }
+            if !request.opcode.quiet {
+                request.reply.push_count(out, value, cas);
+            }
+            return;
+        }
+        Ok(Counted::NotFound) => {
+            tally::count_miss(context.counters, down);
+            Status::NotFound
+        }
+        Ok(Counted::Exists) => Status::Exists,
+        Ok(Counted::NonNumeric) => Status::NonNumeric,
+        Err(error) => error_status(error),
+    };
+    request.reply.push_status(out, status);
+}
+
+fn run_flush(
+    context: &mut Context<'_>,
+    request: &Request<'_>,
+    exptime: Option<i32>,
+    out: &mut Vec<u8>,
+) {
+    if !context.shared.settings.flush_enabled {
+        request.reply.push_status(out, Status::AuthFailure);
+        return;
+    }
+    tally::flush(context.counters);
+    let later = exptime.filter(|exptime| *exptime > 0);
+    let when = later.map(|exptime| expiry(exptime, context.now));
+    flush(context.shared, when);
+    push_success(request, 0, out);
+}
+
+/// Writes the packets of a group.
+struct StatPackets<'a> {
+    reply: Reply,
+    out: &'a mut Vec<u8>,
+}
+
+impl Sink for StatPackets<'_> {
+    fn stat(&mut self, name: &str, value: &str) {
+        self.reply
+            .push_stat(self.out, name.as_bytes(), value.as_bytes());
+    }
+}
+
+fn run_stat(context: &Context<'_>, (reply, name): (Reply, &[u8]), out: &mut Vec<u8>) {
+    let shared = context.shared;
+    let group = match name {
+        b"" => Some(Group::General),
+        b"settings" => Some(Group::Settings),
+        b"items" => Some(Group::Items),
+        b"slabs" => Some(Group::Slabs),
+        b"sizes" => Some(Group::Sizes),
+        _ => None,
+    };
+    let mut packets = StatPackets { reply, out };
+    let status = match (group, name.strip_prefix(b"detail ")) {
+        (Some(group), _) => {
+            report(shared, group, context.now, &mut packets);
+            Status::Success
+        }
+        (None, Some(order)) => run_detail(shared, order, &mut packets),
+        (None, None) if name == b"reset" => {
+            shared.reset_stats();
+            Status::Success
+        }
+        (None, None) => Status::NotFound,
+    };
+    match status {
+        Status::Success => reply.push_stat(out, b"", b""),
+        status => reply.push_status(out, status),
+    }
+}
+
+/// Prefix statistics, under the same rule as over text.
+fn run_detail(shared: &Shared, order: &[u8], packets: &mut StatPackets<'_>) -> Status {
+    if !shared.settings.dump_enabled {
+        return Status::AuthFailure;
+    }
+    match order {
+        b"on" => shared.prefixes.switch(true),
+        b"off" => shared.prefixes.switch(false),
+        b"dump" => {
+            let mut lines = vec![];
+            shared.prefixes.dump(&mut lines);
+            lines.extend_from_slice(END);
+            packets.reply.push_stat(packets.out, b"detailed", &lines);
+        }
+        _ => return Status::NotFound,
+    }
+    Status::Success
+}
+
+fn run_login(
+    context: &Context<'_>,
+    sasl: &mut Sasl,
+    (reply, login): (Reply, Login<'_>),
+    out: &mut Vec<u8>,
+) {
+    let answer = sasl.answer(&context.shared.logins, &login);
+    if answer.is_attempt {
+        tally::login(context.counters, answer.status == Status::Success);
+    }
+    reply.push_text(out, answer.status, answer.text);
+}

@@ -1,0 +1,438 @@
+//! Meta commands on the store: a line in, a reply out.
+//!
+//! Silence (`q`) hides the expected answer only: a miss of `mg`, the success of the others.
+
+use crate::base::clock::{Expiry, Now};
+use crate::protocol::meta::{
+    Code, DebugFacts, Direction, Flag, MetaCommand, MetaKey, MetaLine, MetaRequest, SetMode, parse,
+    push_code, push_debug, push_end, push_error, push_key, push_letter, push_number, push_opaque,
+    push_ttl, push_value_head,
+};
+use crate::protocol::text::ErrorLine;
+use crate::session::turn::{Step, Turn};
+use crate::session::upload::{Finish, Incoming, receive};
+use crate::session::{Context, Output, State, tally};
+use crate::store::{
+    Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, HashedKey, Item, MetaDelete,
+    MetaFetch, Miss, PinnedValue, StoreMode, StoreOutcome, StoreRequest, Stored,
+};
+
+/// Carries out a line, given with its line end.
+pub(super) fn command(turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
+    let line = trim_end(line);
+    let request = match parse(line) {
+        Ok(MetaLine::Request(request)) => request,
+        Ok(MetaLine::Noop) => {
+            push_code(turn.out.bytes_mut(), Code::Noop);
+            push_end(turn.out.bytes_mut());
+            return Step::go(State::Command);
+        }
+        Err(rejected) => {
+            push_error(turn.out.bytes_mut(), rejected.error);
+            return Step::go(match rejected.skip {
+                0 => State::Command,
+                skip => State::Swallow(skip),
+            });
+        }
+    };
+    let (context, out) = (&mut *turn.context, &mut *turn.out);
+    match request.command {
+        MetaCommand::Get => run_get(context, &request, out),
+        MetaCommand::Delete => run_delete(context, &request, out.bytes_mut()),
+        MetaCommand::Arithmetic(direction) => {
+            run_arithmetic(context, &request, direction, out.bytes_mut());
+        }
+        MetaCommand::Debug => run_debug(context, &request, out.bytes_mut()),
+        MetaCommand::Set(_) => return Step::go(begin_set(turn, line, &request)),
+    }
+    Step::go(State::Command)
+}
+
+fn trim_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn expiry(exptime: i32, now: Now) -> Expiry {
+    Expiry::from_exptime(i64::from(exptime), now)
+}
+
+// ---- mg
+
+/// What a hit leaves behind once the stripe's lock is released.
+struct Hit {
+    class: ClassId,
+    created: bool,
+    /// A value too long to be copied under the lock.
+    pinned: Option<PinnedValue>,
+}
+
+fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Output) {
+    let now = context.now;
+    let flags = &request.flags;
+    let how = MetaFetch {
+        touch: flags.ttl.map(|exptime| expiry(exptime, now)),
+        no_bump: flags.has(b'u'),
+        vivify: flags.vivify.map(|exptime| expiry(exptime, now)),
+        recache_s: flags
+            .recache
+            .map(|seconds| u64::try_from(seconds).unwrap_or(0)),
+        explicit_cas: flags.explicit_cas,
+        binary_key: request.key.is_binary(),
+    };
+    let key = context.lane.hashed(request.key.key());
+    let bytes = out.bytes_mut();
+    let read = |item: &mut Item<'_>| write_hit(item, request, now, bytes);
+    match context.lane.meta_fetch(&key, &how, now, read) {
+        Ok(Fetched::Hit(hit)) => {
+            count_get(context, request, &hit);
+            if let Some(pinned) = hit.pinned {
+                out.push_value(pinned);
+                push_end(out.bytes_mut());
+            }
+        }
+        Ok(Fetched::Miss(miss)) => {
+            tally::get_miss(context.counters, miss);
+            if !flags.has(b'q') {
+                answer(request, Code::Miss, out.bytes_mut());
+            }
+        }
+        Err(_) => out
+            .bytes_mut()
+            .extend_from_slice(ErrorLine::OutOfMemory.as_bytes()),
+    }
+}
+
+fn count_get(context: &Context<'_>, request: &MetaRequest<'_>, hit: &Hit) {
+    if hit.created {
+        tally::get_miss(context.counters, Miss::Absent);
+    } else if request.flags.ttl.is_some() {
+        tally::touch_hit(context.counters, hit.class);
+    } else {
+        tally::get_hit(context.counters, hit.class);
+    }
+}
+
+/// Writes the reply to a hit, under the stripe's lock.
+fn write_hit(item: &mut Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) -> Hit {
+    let flags = &request.flags;
+    let unchanged = flags.compare == Some(item.cas());
+    let with_value = flags.has(b'v') && !unchanged;
+    if with_value {
+        push_value_head(out, u64::from(item.value_len()));
+    } else {
+        push_code(out, Code::Done);
+    }
+    write_item_flags(item, request, now, out);
+    push_end(out);
+    let mut hit = Hit {
+        class: item.class(),
+        created: item.created(),
+        pinned: None,
+    };
+    if with_value && item.value_len() <= COPY_MAX {
+        item.copy_value(out);
+        push_end(out);
+    } else if with_value {
+        hit.pinned = Some(item.pin());
+    }
+    hit
+}
+
+fn write_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) {
+    // The store touches after this: `t` in front of `T` shows the old TTL, behind it the new one.
+    let mut dies = item.expiry();
+    for flag in request.flags.iter() {
+        match flag.letter {
+            b'T' => dies = expiry(request.flags.ttl.unwrap_or(0), now),
+            b't' => push_ttl(out, dies.ttl(now)),
+            b's' => push_number(out, b's', u64::from(item.value_len())),
+            b'f' => push_number(out, b'f', u64::from(item.client_flags())),
+            b'c' => push_number(out, b'c', item.cas()),
+            b'h' => push_number(out, b'h', u64::from(item.was_fetched())),
+            b'l' => push_number(out, b'l', item.idle_seconds()),
+            b'k' => push_key(out, request.key.key(), item.has_binary_key()),
+            _ => write_opaque(flag, out),
+        }
+    }
+    for (letter, holds) in [
+        (b'Z', item.win_was_sent()),
+        (b'X', item.is_stale()),
+        (b'W', item.won()),
+    ] {
+        if holds {
+            push_letter(out, letter);
+        }
+    }
+}
+
+// ---- what replies without an item reflect
+
+fn write_opaque(flag: Flag<'_>, out: &mut Vec<u8>) {
+    if flag.letter == b'O' {
+        push_opaque(out, flag.argument);
+    }
+}
+
+fn write_key(key: &MetaKey<'_>, out: &mut Vec<u8>) {
+    push_key(out, key.key(), key.is_binary());
+}
+
+/// A whole reply that reflects key and opaque only.
+fn answer(request: &MetaRequest<'_>, code: Code, out: &mut Vec<u8>) {
+    push_code(out, code);
+    for flag in request.flags.iter() {
+        match flag.letter {
+            b'k' => write_key(&request.key, out),
+            _ => write_opaque(flag, out),
+        }
+    }
+    push_end(out);
+}
+
+/// The same, unless it says what a quiet client expects anyway.
+fn answer_unless_quiet(request: &MetaRequest<'_>, code: Code, out: &mut Vec<u8>) {
+    if !(code == Code::Done && request.flags.has(b'q')) {
+        answer(request, code, out);
+    }
+}
+
+// ---- ms
+
+fn begin_set(turn: &mut Turn<'_, '_>, line: &[u8], request: &MetaRequest<'_>) -> State {
+    let incoming = Incoming {
+        key: turn.context.lane.hashed(request.key.key()),
+        request: store_request(request, turn.context.now),
+        value_len: request.value_len,
+        finish: Finish::Meta(MetaFinish { line, request }),
+    };
+    receive(turn, incoming)
+}
+
+/// What the store is asked for.
+fn store_request(request: &MetaRequest<'_>, now: Now) -> StoreRequest {
+    let flags = &request.flags;
+    let mode = store_mode(request);
+    let combines = matches!(mode, StoreMode::Append | StoreMode::Prepend);
+    StoreRequest {
+        mode,
+        client_flags: flags.client_flags.unwrap_or(0),
+        expiry: flags
+            .ttl
+            .map_or(Expiry::NEVER, |exptime| expiry(exptime, now)),
+        compare: compare(request),
+        explicit_cas: flags.explicit_cas,
+        invalidate: flags.has(b'I') && matches!(mode, StoreMode::Set | StoreMode::Replace),
+        vivify: flags
+            .vivify
+            .filter(|_| combines)
+            .map(|exptime| expiry(exptime, now)),
+        binary_key: request.key.is_binary(),
+    }
+}
+
+fn store_mode(request: &MetaRequest<'_>) -> StoreMode {
+    match request.command {
+        MetaCommand::Set(SetMode::Add) => StoreMode::Add,
+        MetaCommand::Set(SetMode::Replace) => StoreMode::Replace,
+        MetaCommand::Set(SetMode::Append) => StoreMode::Append,
+        MetaCommand::Set(SetMode::Prepend) => StoreMode::Prepend,
+        _ => StoreMode::Set,
+    }
+}
+
+/// The CAS id that an `ms` depends on: adding has none, and combining with C0 has none either.
+fn compare(request: &MetaRequest<'_>) -> Option<u64> {
+    match store_mode(request) {
+        StoreMode::Add => None,
+        StoreMode::Set | StoreMode::Replace => request.flags.compare,
+        StoreMode::Append | StoreMode::Prepend => request.flags.compare.filter(|&cas| cas != 0),
+    }
+}
+
+/// How an `ms` answers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MetaFinish<'a> {
+    /// The line without its end, for when the value comes later than the line.
+    pub(super) line: &'a [u8],
+    /// What it says.
+    pub(super) request: &'a MetaRequest<'a>,
+}
+
+impl MetaFinish<'_> {
+    /// Only the mode `S` means to replace whatever is there.
+    pub(super) fn removes_old(self) -> bool {
+        self.request.command == MetaCommand::Set(SetMode::Set)
+    }
+
+    /// The store has judged the value.
+    pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
+        let compared = compare(self.request).is_some();
+        tally::stored(turn.counters(), &stored, compared);
+        write_stored(self.request, &stored, turn.out.bytes_mut());
+    }
+}
+
+fn write_stored(request: &MetaRequest<'_>, stored: &Stored, out: &mut Vec<u8>) {
+    let code = match stored.outcome {
+        StoreOutcome::Stored if request.flags.has(b'q') => return,
+        StoreOutcome::Stored => Code::Done,
+        StoreOutcome::NotStored => Code::NotStored,
+        StoreOutcome::Exists => Code::Exists,
+        StoreOutcome::NotFound => Code::NotFound,
+    };
+    push_code(out, code);
+    for flag in request.flags.iter() {
+        match flag.letter {
+            b'k' => write_key(&request.key, out),
+            b'c' => push_number(out, b'c', stored.cas),
+            b's' => push_number(out, b's', u64::from(stored.value_len)),
+            _ => write_opaque(flag, out),
+        }
+    }
+    push_end(out);
+}
+
+// ---- md
+
+fn run_delete(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Vec<u8>) {
+    let flags = &request.flags;
+    let how = MetaDelete {
+        compare: flags.compare,
+        invalidate: flags.has(b'I'),
+        drop_value: flags.has(b'x'),
+        touch: flags.ttl.map(|exptime| expiry(exptime, context.now)),
+        client_flags: flags.client_flags.unwrap_or(0),
+        explicit_cas: flags.explicit_cas,
+    };
+    let key = context.lane.hashed(request.key.key());
+    let code = match meta_delete(context, &key, &how) {
+        Deleted::Deleted(class) => {
+            if !how.invalidate {
+                tally::delete_hit(context.counters, class);
+            }
+            Code::Done
+        }
+        Deleted::NotFound => {
+            tally::delete_miss(context.counters);
+            Code::NotFound
+        }
+        Deleted::Exists => {
+            tally::delete_miss(context.counters);
+            Code::Exists
+        }
+    };
+    answer_unless_quiet(request, code, out);
+}
+
+fn meta_delete(context: &mut Context<'_>, key: &HashedKey<'_>, how: &MetaDelete) -> Deleted {
+    if how.invalidate || how.drop_value {
+        context.lane.meta_delete(key, how, context.now)
+    } else {
+        context.lane.delete(key, how.compare, context.now)
+    }
+}
+
+// ---- ma
+
+fn run_arithmetic(
+    context: &mut Context<'_>,
+    request: &MetaRequest<'_>,
+    direction: Direction,
+    out: &mut Vec<u8>,
+) {
+    let (now, flags) = (context.now, &request.flags);
+    let down = direction == Direction::Down;
+    let how = Arith {
+        delta: flags.delta,
+        down,
+        compare: flags.compare.filter(|&cas| cas != 0),
+        explicit_cas: flags.explicit_cas,
+        touch: flags.ttl.map(|exptime| expiry(exptime, now)),
+        initial: flags
+            .vivify
+            .map(|exptime| (flags.initial, expiry(exptime, now))),
+        binary_key: request.key.is_binary(),
+    };
+    let key = context.lane.hashed(request.key.key());
+    match context.lane.arith(&key, &how, now) {
+        Ok(Counted::Number {
+            value,
+            cas,
+            expiry,
+            class,
+            created,
+        }) => {
+            if !created {
+                tally::count_hit(context.counters, class, down);
+            }
+            if !flags.has(b'q') {
+                write_number(request, value, (cas, expiry.ttl(now)), out);
+            }
+        }
+        Ok(Counted::NotFound) => {
+            tally::count_miss(context.counters, down);
+            answer(request, Code::NotFound, out);
+        }
+        Ok(Counted::Exists) => answer(request, Code::Exists, out),
+        Ok(Counted::NonNumeric) => out.extend_from_slice(ErrorLine::NonNumeric.as_bytes()),
+        Err(_) => out.extend_from_slice(ErrorLine::OutOfMemory.as_bytes()),
+    }
+}
+
+fn write_number(
+    request: &MetaRequest<'_>,
+    value: u64,
+    (cas, ttl): (u64, Option<u64>),
+    out: &mut Vec<u8>,
+) {
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(value).as_bytes();
+    let with_value = request.flags.has(b'v');
+    if with_value {
+        push_value_head(out, digits.len() as u64);
+    } else {
+        push_code(out, Code::Done);
+    }
+    for flag in request.flags.iter() {
+        match flag.letter {
+            b't' => push_ttl(out, ttl),
+            b'c' => push_number(out, b'c', cas),
+            b'k' => write_key(&request.key, out),
+            _ => write_opaque(flag, out),
+        }
+    }
+    push_end(out);
+    if with_value {
+        out.extend_from_slice(digits);
+        push_end(out);
+    }
+}
+
+// ---- me
+
+fn run_debug(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Vec<u8>) {
+    let now = context.now;
+    let key = context.lane.hashed(request.key.key());
+    let how = Fetch {
+        touch: None,
+        peek: true,
+    };
+    let found = context.lane.fetch(&key, how, now, |item| DebugFacts {
+        ttl: item.expiry().ttl(now),
+        idle_s: item.idle_seconds(),
+        cas: item.cas(),
+        fetched: item.was_fetched(),
+        class: item.class().0,
+        size: u64::from(item.size()),
+        binary_key: item.has_binary_key(),
+    });
+    tally::meta_debug(context.counters);
+    match found {
+        Fetched::Hit(facts) => push_debug(out, request.key.key(), &facts),
+        Fetched::Miss(_) => {
+            push_code(out, Code::Miss);
+            push_end(out);
+        }
+    }
+}
