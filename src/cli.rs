@@ -14,6 +14,7 @@ use crate::base::settings::{ProtocolChoice, Settings};
 use crate::server::{EXIT_USAGE, Failure, ListenSpec};
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::env;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ const THREADS_MAX: u64 = 1024;
 
 /// Above this many threads memcached warns, and so do we: they will outnumber the CPUs.
 const THREADS_SENSIBLE: usize = 64;
+
+/// Names the password file of `-S` where there is no `-Y`, as for memcached.
+const USERS_VARIABLE: &str = "MEMCACHED_SASL_PWDB";
 
 const MIB: u64 = 1 << 20;
 
@@ -124,6 +128,19 @@ fn usage_failure(error: &clap::Error) -> Failure {
         ErrorKind::TooManyValues => format!("{argument}: takes no value"),
         _ => error.to_string().trim_end().to_string(),
     })
+}
+
+/// A protocol that would need no login where the other one does.
+fn unguarded(settings: &Settings, flag: &str) -> Failure {
+    let (given, other, missing) = if settings.sasl {
+        ("-S", "text", "-Y")
+    } else {
+        ("-Y", "binary", "-S")
+    };
+    conflict(format!(
+        "{flag}: with {given} alone, the {other} protocol would be a way around the login; \
+         leave it out or add {missing}"
+    ))
 }
 
 /// Flags of features that memcached has and this does not, yet.
@@ -210,8 +227,38 @@ impl Reader<'_> {
         if let Some(backlog) = self.number("listen-backlog", "-b", 0..=i32::MAX as u64)? {
             self.settings.backlog = backlog as i32;
         }
-        if let Some(name) = self.value("protocol") {
-            self.settings.protocol = parse_protocol(name)?;
+        let protocol = self.value("protocol").map(parse_protocol).transpose()?;
+        self.logins(protocol)
+    }
+
+    /// Logins, and what they leave of the choice of protocols: none may be a way around them.
+    fn logins(&mut self, protocol: Option<ProtocolChoice>) -> Result<(), Failure> {
+        self.settings.auth_file = self.path("auth-file");
+        self.settings.sasl = self.is_set("enable-sasl");
+        if self.settings.sasl {
+            self.settings.sasl_file = env::var_os(USERS_VARIABLE).map(PathBuf::from);
+            if self.settings.login_file().is_none() {
+                return Err(conflict(format!(
+                    "-S: who may log in? Name a file of user:password lines with -Y, \
+                     or in the environment as {USERS_VARIABLE}"
+                )));
+            }
+        }
+        let default = match (&self.settings.auth_file, self.settings.sasl) {
+            (Some(_), false) => ProtocolChoice::Ascii,
+            (None, true) => ProtocolChoice::Binary,
+            _ => ProtocolChoice::Auto,
+        };
+        self.settings.protocol = protocol.unwrap_or(default);
+        if !self.settings.guards(self.settings.protocol) {
+            return Err(unguarded(&self.settings, "-B"));
+        }
+        for value in &self.settings.listen {
+            let specs = ListenSpec::parse_list(value).unwrap_or_default();
+            let mut protocols = specs.iter().filter_map(|spec| spec.protocol);
+            if !protocols.all(|protocol| self.settings.guards(protocol)) {
+                return Err(unguarded(&self.settings, &format!("-l {value}")));
+            }
         }
         Ok(())
     }

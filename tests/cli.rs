@@ -30,6 +30,7 @@ fn command(line: &str) -> Command {
     command.args(line.split(' ').filter(|word| !word.is_empty()));
     command
         .env_remove("MEMCACHED_PORT_FILENAME")
+        .env_remove("MEMCACHED_SASL_PWDB")
         .env_remove("JOURNAL_STREAM");
     command
 }
@@ -136,7 +137,7 @@ fn mistakes_have_memcacheds_exit_codes_and_words_on_stderr() {
         ("-I 10", 64, "-I 10"),
         ("-B udp", 64, "-B udp"),
         ("-p 70000", 64, "-p 70000"),
-        ("-S", 64, "-S: SASL login is not supported yet"),
+        ("-S", 64, "-S: who may log in?"),
         ("-u root -p 0", 64, "nothing to listen on"),
     ];
     for (line, code, words) in table {
@@ -314,4 +315,108 @@ fn a_start_that_fails_in_the_background_is_told_to_the_caller() {
     let output = finish(&format!("-d -u root -l 127.0.0.1 -p {port}"));
     assert_eq!(output.status.code(), Some(71));
     assert!(!output.stderr.is_empty());
+}
+
+/// Starts a server whose password file holds `users`; the file's path is the second part.
+fn with_users(name: &str, flags: &str, users: &str) -> (Daemon, PathBuf) {
+    let file = scratch_path(&format!("{name}-users"));
+    fs::write(&file, users).unwrap();
+    let daemon = Daemon::start(name, &format!("-Y {} {flags}", file.display()));
+    (daemon, file)
+}
+
+#[test]
+fn a_hangup_reads_the_password_file_again() {
+    let (daemon, file) = with_users("users", "-v", "ann:old");
+    let login = |password: &str| {
+        let len = 4 + password.len();
+        daemon.ask(&format!("set a 0 0 {len}\r\nann {password}\r\n"))
+    };
+    assert_eq!(login("old"), "STORED\r\n");
+    assert_eq!(login("new"), "CLIENT_ERROR authentication failure\r\n");
+
+    fs::write(&file, "ann:new\n").unwrap();
+    signal_process("-HUP", daemon.child.id());
+    eventually("the new password works", || login("new") == "STORED\r\n");
+    assert_eq!(login("old"), "CLIENT_ERROR authentication failure\r\n");
+
+    fs::write(&file, "no colon").unwrap();
+    signal_process("-HUP", daemon.child.id());
+    fs::write(&file, "ann:newest").unwrap();
+    signal_process("-HUP", daemon.child.id());
+    eventually("the newest works", || login("newest") == "STORED\r\n");
+
+    fs::write(&file, "no colon").unwrap();
+    signal_process("-HUP", daemon.child.id());
+    fs::remove_file(&file).unwrap();
+    let (code, said) = daemon.end_by("-TERM");
+    assert_eq!(code, Some(0));
+    assert!(!said.contains("old") && !said.contains("newest"), "{said}");
+}
+
+#[test]
+fn a_password_file_that_breaks_leaves_the_users_of_before() {
+    let (mut daemon, file) = with_users("broken", "", "ann:pw");
+    fs::write(&file, "no colon").unwrap();
+    signal_process("-HUP", daemon.child.id());
+    let mut stderr = BufReader::new(daemon.child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("SIGHUP") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it said nothing");
+    }
+    assert!(line.contains("line 1: no colon"), "{line}");
+    assert_eq!(daemon.ask("set a 0 0 6\r\nann pw\r\n"), "STORED\r\n");
+    fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn password_files_that_cannot_be_used_prevent_the_start() {
+    let output = finish("-u root -p -1 -Y /no/such/file");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/no/such/file"));
+    let output = command("-u root -p -1 -S")
+        .env("MEMCACHED_SASL_PWDB", "/no/such/file")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn the_environment_names_the_users_of_binary_logins() {
+    let file = scratch_path("pwdb");
+    fs::write(&file, "ann:pw\n").unwrap();
+    let path = scratch_path("binary-users");
+    let line = format!("-S -u root -s {}", path.display());
+    let child = command(&line)
+        .env("MEMCACHED_SASL_PWDB", &file)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let daemon = Daemon { child, path };
+    eventually("the server listens", || {
+        UnixStream::connect(&daemon.path).is_ok()
+    });
+    let mut stream = UnixStream::connect(&daemon.path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut login = vec![0x80, 0x21, 0, 5, 0, 0, 0, 0, 0, 0, 0, 12];
+    login.resize(24, 0);
+    login.extend_from_slice(b"PLAIN\0ann\0pw");
+    stream.write_all(&login).unwrap();
+    let mut reply = [0; 24 + 13];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(
+        (&reply[6..8], &reply[24..]),
+        (&[0, 0][..], &b"Authenticated"[..])
+    );
+    for flags in ["-B ascii", "-B auto", "-l proto[ascii]:localhost"] {
+        let output = command(&format!("-S {flags} -p -1"))
+            .env("MEMCACHED_SASL_PWDB", &file)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(64), "{flags}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("way around the login"), "{said}");
+    }
+    fs::remove_file(&file).unwrap();
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! # a comment
-//! = shutdown_enabled      a setting, before anything is sent
+//! = shutdown_enabled      a setting, before anything is sent (login: as ann, "se cret")
 //! > get k                 sent, with CRLF
 //! >> abc                  sent as it stands
 //! < END                   expected, with CRLF
@@ -22,6 +22,7 @@
 mod common;
 
 use common::{Talk, settings};
+use nuthatch::base::credentials::Credentials;
 use nuthatch::session::Progress;
 use std::fs;
 use std::path::Path;
@@ -44,8 +45,12 @@ struct Replay {
 
 impl Replay {
     fn talk(&mut self) -> &mut Talk {
-        self.talk
-            .get_or_insert_with(|| Talk::new(self.settings.clone()))
+        self.talk.get_or_insert_with(|| {
+            let talk = Talk::new(self.settings.clone());
+            let users = Credentials::parse(b"ann:se cret\nbob:word").unwrap();
+            talk.shared.logins.replace(users);
+            talk
+        })
     }
 
     /// Sends what has been gathered: all of it at once, or each byte alone.
@@ -159,6 +164,7 @@ fn enable(settings: &mut nuthatch::base::settings::Settings, name: &str) {
         "no_flush" => settings.flush_enabled = false,
         "no_dump" => settings.dump_enabled = false,
         "no_watch" => settings.watch_enabled = false,
+        "login" => settings.auth_file = Some("/users".into()),
         "no_slab_reassign" => settings.shown.slab_reassign = false,
         "ascii" => settings.protocol = nuthatch::base::settings::ProtocolChoice::Ascii,
         _ => panic!("no such setting: {name}"),

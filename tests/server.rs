@@ -536,3 +536,73 @@ fn clients_that_vanish_in_the_middle_of_a_value_leave_nothing_behind() {
     witness.ask(b"get kept\r\n", &found("kept", b"old"));
     server.stop().unwrap();
 }
+
+/// Settings with a password file; ann's password is `pw`.
+fn with_users(name: &str) -> (Settings, PathBuf) {
+    let path = scratch_path(name);
+    fs::write(&path, "ann:pw").unwrap();
+    let settings = Settings {
+        auth_file: Some(path.clone()),
+        ..settings()
+    };
+    (settings, path)
+}
+
+/// A binary request without extras.
+fn packet(opcode: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, opcode, 0, key.len() as u8];
+    packet.resize(24, 0);
+    packet[11] = (key.len() + value.len()) as u8;
+    [&packet, key, value].concat()
+}
+
+#[test]
+fn a_text_connection_logs_in_and_another_must_do_so_again() {
+    let (settings, path) = with_users("text-users");
+    let server = start(settings);
+    let mut client = Client::of(&server);
+    client.ask(b"get k\r\n", b"CLIENT_ERROR unauthenticated\r\n");
+    client.ask(b"set a 0 0 6\r\nann pw\r\n", b"STORED\r\n");
+    client.ask(&set("k", b"v"), b"STORED\r\n");
+    client.ask(b"mg k v\r\n", b"VA 1\r\nv\r\n");
+    let mut stranger = Client::of(&server);
+    stranger.ask(b"get k\r\n", b"CLIENT_ERROR unauthenticated\r\n");
+    stranger.send(b"get\r\n");
+    assert_eq!(stranger.rest(), b"");
+    // Nor is another protocol a way in.
+    let mut stranger = Client::of(&server);
+    stranger.send(&packet(0x00, b"k", b""));
+    let answer = stranger.rest();
+    assert_eq!((answer[7], &answer[24..]), (0x20, &b"Auth failure."[..]));
+    server.stop().unwrap();
+    fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn a_binary_connection_logs_in_and_another_must_do_so_again() {
+    let (settings, path) = with_users("binary-users");
+    let server = start(Settings {
+        sasl: true,
+        ..settings
+    });
+    let mut client = Client::of(&server);
+    let mut welcome = packet(0x21, b"", b"");
+    welcome[0] = 0x81;
+    welcome[3] = 0;
+    welcome[11] = 13;
+    welcome.extend_from_slice(b"Authenticated");
+    client.ask(&packet(0x21, b"PLAIN", b"\0ann\0pw"), &welcome);
+    client.send(&packet(0x10, b"reset", b""));
+    let mut reset = packet(0x10, b"", b"");
+    reset[0] = 0x81;
+    client.expect(&reset);
+    let mut stranger = Client::of(&server);
+    stranger.send(&[packet(0x10, b"reset", b""), packet(0x0a, b"", b"")].concat());
+    let answer = stranger.rest();
+    assert_eq!((answer[7], answer.len()), (0x20, 24 + 13));
+    // Text needs a login of its own.
+    let mut stranger = Client::of(&server);
+    stranger.ask(b"version\r\n", b"CLIENT_ERROR unauthenticated\r\n");
+    server.stop().unwrap();
+    fs::remove_file(path).unwrap();
+}

@@ -1,6 +1,6 @@
 //! Every tunable and limit: plain data with memcached's defaults, made by `cli` and read by all.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the operator asked for. Fields that have no effect here are kept to be shown by
 /// `stats settings`.
@@ -56,10 +56,12 @@ pub struct Settings {
     pub lock_memory: bool,
     /// Raise the core file limit (`-r`).
     pub core_files: bool,
-    /// Password file of text logins (`-Y`).
+    /// Password file (`-Y`); with one, text connections must log in.
     pub auth_file: Option<PathBuf>,
-    /// SASL logins (`-S`).
+    /// Binary connections must log in (`-S`).
     pub sasl: bool,
+    /// Password file of binary logins where there is no `-Y` (`MEMCACHED_SASL_PWDB`).
+    pub sasl_file: Option<PathBuf>,
     /// Options that are accepted, shown and have no effect here.
     pub shown: ShownSettings,
 }
@@ -156,6 +158,33 @@ pub struct ShownSettings {
     pub track_sizes: bool,
 }
 
+impl Settings {
+    /// The password file: one serves both protocols.
+    #[must_use]
+    pub fn login_file(&self) -> Option<&Path> {
+        self.auth_file.as_deref().or(self.sasl_file.as_deref())
+    }
+
+    /// Whether connections must log in. One kind of login locks both protocols: the operator who
+    /// asks for a password does not mean the other door to stand open.
+    #[must_use]
+    pub fn needs_login(&self) -> bool {
+        self.auth_file.is_some() || self.sasl
+    }
+
+    /// Whether every connection that may speak `choice` has to log in, if any has.
+    #[must_use]
+    pub fn guards(&self, choice: ProtocolChoice) -> bool {
+        let (text, binary) = (self.auth_file.is_some(), self.sasl);
+        match choice {
+            _ if text == binary => true,
+            ProtocolChoice::Auto => false,
+            ProtocolChoice::Ascii => text,
+            ProtocolChoice::Binary => binary,
+        }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -186,6 +215,7 @@ impl Default for Settings {
             core_files: false,
             auth_file: None,
             sasl: false,
+            sasl_file: None,
             shown: ShownSettings::default(),
         }
     }

@@ -4,6 +4,7 @@ use super::{Action, VERSION_LINE, parse};
 use crate::base::settings::{EvictionPolicy, ProtocolChoice, Settings};
 use crate::server::Failure;
 use std::ffi::OsString;
+use std::path::Path;
 
 fn parse_line(line: &str) -> Result<Action, Failure> {
     let words = line
@@ -211,6 +212,24 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
             64,
             "-o hot_lru_pct, warm_lru_pct: together at most 80",
         ),
+        ("-S", 64, "-S: who may log in?"),
+        (
+            "-Y f -B binary",
+            64,
+            "-B: with -Y alone, the binary protocol",
+        ),
+        ("-Y f -B auto", 64, "-B: with -Y alone, the binary protocol"),
+        (
+            "-Y f -l proto[binary]:a",
+            64,
+            "-l proto[binary]:a: with -Y alone",
+        ),
+        (
+            "-Y f -l b,proto[negotiating]:a",
+            64,
+            "-l b,proto[negotiating]:a: with -Y alone",
+        ),
+        ("-Y", 1, "--auth-file: needs a value"),
         ("--no-such-flag", 1, "--no-such-flag: unknown option"),
         ("-Q", 1, "-Q: unknown option"),
         ("stray", 1, "stray: unknown option"),
@@ -225,10 +244,8 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
 #[test]
 fn features_that_are_missing_are_refused_by_name() {
     for line in [
-        "-S",
         "-Z",
         "-e /f",
-        "-Y /f",
         "-N 1",
         "-o ssl_key=k",
         "-o ext_path=p",
@@ -248,6 +265,24 @@ fn features_that_are_missing_are_refused_by_name() {
         assert!(failure.message.starts_with(flag), "{line}: {failure}");
         assert_eq!(failure.code, 64, "{line}");
     }
+}
+
+#[test]
+fn a_login_forces_the_protocol_that_has_it() {
+    let text = settings("-Y /users");
+    assert_eq!(text.protocol, ProtocolChoice::Ascii);
+    assert_eq!(text.login_file(), Some(Path::new("/users")));
+    assert!(!text.sasl);
+    for line in ["-S -Y /users", "--enable-sasl --auth-file=/users -B auto"] {
+        let both = settings(line);
+        assert!(both.sasl && both.protocol == ProtocolChoice::Auto, "{line}");
+    }
+    let listeners = "-Y /u -S -l proto[binary]:a,proto[ascii]:b,c";
+    assert_eq!(settings(listeners).protocol, ProtocolChoice::Auto);
+    assert_eq!(
+        settings("-Y /u -l proto[ascii]:a").protocol,
+        ProtocolChoice::Ascii
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod acceptor;
 mod address;
 mod connection;
 mod listener;
+mod logins;
 mod mailbox;
 mod maintenance;
 mod os;
@@ -28,6 +29,7 @@ mod worker;
 pub use address::{Endpoint, ListenSpec};
 
 use crate::base::clock::Clock;
+use crate::base::credentials::Credentials;
 use crate::base::settings::Settings;
 use crate::server::acceptor::Acceptor;
 use crate::server::listener::{Listener, ListenerInfo};
@@ -197,16 +199,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the sockets and makes the store.
+    /// Reads the password file, opens the sockets and makes the store.
     ///
     /// # Errors
-    /// When the system refuses a socket, or the settings leave no store or nothing to listen on.
+    /// When the password file cannot be used, the system refuses a socket, or the settings leave no
+    /// store or nothing to listen on.
     pub fn bind(settings: Settings) -> Result<Self, Failure> {
+        let users = logins::load(&settings)?;
         let listeners = listener::bind_all(&settings)?;
-        Self::with_listeners(settings, listeners)
+        Self::with_listeners(settings, users, listeners)
     }
 
-    fn with_listeners(settings: Settings, listeners: Vec<Listener>) -> Result<Self, Failure> {
+    fn with_listeners(
+        settings: Settings,
+        users: Credentials,
+        listeners: Vec<Listener>,
+    ) -> Result<Self, Failure> {
         let started = Instant::now();
         let threads = settings.threads;
         // One lane more than there are workers, for the maintenance thread.
@@ -214,6 +222,7 @@ impl Server {
             .map_err(|why| Failure::new(EXIT_OS, format!("cannot set up the cache: {why}")))?;
         let clock = Clock::new(maintenance::unix_ms());
         let shared = Shared::new(settings, store, clock, Box::new(ProcessHost));
+        shared.logins.replace(users);
         let infos = listeners
             .iter()
             .map(|listener| listener.info.clone())
@@ -355,6 +364,11 @@ impl Control {
     /// Orders the server to stop; returns at once.
     pub fn stop(&self, graceful: bool) {
         self.hub.stop(graceful);
+    }
+
+    /// Reads files again that may have changed (`SIGHUP`).
+    pub fn reload(&self) {
+        logins::reload(&self.hub.shared);
     }
 
     /// Client connections that are open.

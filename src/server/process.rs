@@ -1,11 +1,12 @@
 //! What happens once in a process: limits, users, the background, signals, pid and port files.
 //!
-//! The order is what makes it safe: limits while still root, then the user, then sockets, so that
-//! whatever is wrong with them is told to whoever started the process; then the background, and
-//! only then memory and threads, neither of which survives a fork well.
+//! The order is what makes it safe: limits while still root, then the user, then files and
+//! sockets, so that whatever is wrong with them is told to whoever started the process; then the
+//! background, and only then memory and threads, neither of which survives a fork well.
 
 use crate::base::settings::Settings;
 use crate::server::listener::{bind_all, write_port_file};
+use crate::server::logins;
 use crate::server::os::{self, Background, Detached};
 use crate::server::{Control, EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure, Server};
 use log::{debug, info, warn};
@@ -40,6 +41,7 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     drop_root(settings.user.as_deref())?;
     let settings = with_absolute_paths(settings)?;
     debug!("{settings:?}");
+    let users = logins::load(&settings)?;
     // Whoever can connect may also send a signal, so signals are caught before sockets open. With
     // -d nobody does before the parent has exited, and the parent should die of signals.
     let caught = if settings.daemonize {
@@ -52,7 +54,7 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     let lock_memory = settings.lock_memory;
     let pid_file = settings.pid_file.clone();
     let port_file = env::var_os(PORT_FILE).filter(|_| settings.unix_socket.is_none());
-    let server = Server::with_listeners(settings, listeners)?;
+    let server = Server::with_listeners(settings, users, listeners)?;
     if lock_memory {
         os::lock_memory().unwrap_or_else(|error| warn!("-k: cannot lock memory: {error}"));
     }
@@ -130,7 +132,12 @@ fn drop_root(name: Option<&str>) -> Result<(), Failure> {
 
 /// Going to the background changes the working directory, which must not move files.
 fn with_absolute_paths(mut settings: Settings) -> Result<Settings, Failure> {
-    for slot in [&mut settings.pid_file, &mut settings.unix_socket] {
+    for slot in [
+        &mut settings.pid_file,
+        &mut settings.unix_socket,
+        &mut settings.auth_file,
+        &mut settings.sasl_file,
+    ] {
         if let Some(path) = slot {
             *slot = Some(path::absolute(&*path).map_err(|error| {
                 Failure::new(EXIT_USAGE, format!("\"{}\": {error}", path.display()))
@@ -172,7 +179,7 @@ fn watch_signals(mut signals: Signals, control: Control) -> io::Result<()> {
         .spawn(move || {
             for signal in &mut signals {
                 match signal {
-                    SIGHUP => reload(),
+                    SIGHUP => control.reload(),
                     SIGUSR1 => {
                         info!("Gracefully stopping");
                         control.stop(true);
@@ -182,11 +189,6 @@ fn watch_signals(mut signals: Signals, control: Control) -> io::Result<()> {
             }
         })?;
     Ok(())
-}
-
-/// Nothing that was read from files can change while running.
-fn reload() {
-    info!("SIGHUP: nothing to read again");
 }
 
 /// The pid file. A daemon's goes with the daemon, as memcached's does; others leave it.

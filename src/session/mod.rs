@@ -90,8 +90,8 @@ pub enum Progress {
 /// ```text
 ///                ┌─ 0x80, or -B binary ──────────────▶ Binary
 ///   Unheard ─────┤
-///                └─ else, or -B ascii ──┬─ -Y ─▶ Login ─ login ─▶ Text
-///                                       └─ no logins ───────────▶ Text
+///                └─ else, or -B ascii ──┬─ -Y, -S ─▶ Login ─ login ─▶ Text
+///                                       └─ no logins ───────────────▶ Text
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grammar {
@@ -114,8 +114,8 @@ impl Grammar {
             ProtocolChoice::Binary => true,
         };
         if binary {
-            Self::Binary(Sasl::new(settings.sasl))
-        } else if settings.auth_file.is_some() {
+            Self::Binary(Sasl::new(settings.needs_login()))
+        } else if settings.needs_login() {
             Self::Login
         } else {
             Self::Text
