@@ -109,9 +109,11 @@ fn flush_all(tokens: Tokens<'_>, noreply: bool) -> Result<AdminRequest, ErrorLin
     Ok(AdminRequest::FlushAll(delay))
 }
 
-fn verbosity(tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
-    let [level, _] = arguments::<2>(tokens, 1)?;
-    let level = unsigned(level).ok_or(ErrorLine::BadFormat)?;
+fn verbosity(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+    let level = tokens
+        .next()
+        .and_then(unsigned)
+        .ok_or(ErrorLine::BadFormat)?;
     Ok(AdminRequest::Verbosity(level.min(2) as u8))
 }
 
@@ -279,7 +281,7 @@ mod tests {
     fn verbosity_is_clamped_and_must_be_a_number() {
         assert_eq!(answer("verbosity 9"), Ok(AdminRequest::Verbosity(2)));
         assert_eq!(answer("verbosity x"), Err(ErrorLine::BadFormat));
-        assert_eq!(answer("verbosity"), Err(ErrorLine::Unknown));
+        assert_eq!(answer("verbosity"), Err(ErrorLine::BadFormat));
     }
 
     #[test]
