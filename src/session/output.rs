@@ -60,7 +60,7 @@ impl Output {
     }
 
     /// The next bytes to send: all there are, or, with large values among them, a piece of at most
-    /// [`STAGE_LEN`]; empty when nothing is pending.
+    /// `STAGE_LEN`; empty when nothing is pending.
     pub fn front(&mut self) -> &[u8] {
         if self.staged_sent == self.staged.len() {
             if self.large.is_empty() {
