@@ -4,10 +4,10 @@ use nuthatch::base::clock::{Expiry, Now};
 use nuthatch::base::key::Key;
 use nuthatch::base::settings::StoreSettings;
 use nuthatch::store::{
-    Arith, Counted, Fetch, Fetched, Lane, Store, StoreMode, StoreOutcome, StoreRequest,
+    Arith, Counted, Fetch, Fetched, Lane, MetaFetch, Store, StoreMode, StoreOutcome, StoreRequest,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 
 const THREADS: usize = 8;
@@ -229,5 +229,55 @@ fn a_flush_leaves_nothing_that_was_stored_before_it() {
                 assert_ne!(found, Fetched::Hit(()), "{name} survived");
             }
         });
+    }
+}
+
+#[test]
+fn of_many_who_ask_for_what_is_missing_one_is_told_to_make_it() {
+    const CLIENTS: usize = 64;
+    const ROUNDS: usize = 10_000;
+    /// How far ahead of the slowest anyone may be, so that they meet at the same keys.
+    const STRETCH: usize = 100;
+    let settings = StoreSettings {
+        memory_limit: 16 << 20,
+        ..StoreSettings::default()
+    };
+    let store = Store::new(&settings, CLIENTS).expect("memory is there");
+    let winners: Vec<AtomicUsize> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+    let losers: Vec<AtomicUsize> = (0..ROUNDS).map(|_| AtomicUsize::new(0)).collect();
+    let barrier = Barrier::new(CLIENTS);
+    let how = MetaFetch {
+        vivify: Some(Expiry::NEVER),
+        ..MetaFetch::default()
+    };
+    thread::scope(|scope| {
+        for id in 0..CLIENTS {
+            let mut lane = store.lane(id);
+            let (winners, losers, barrier) = (&winners, &losers, &barrier);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    if round % STRETCH == 0 {
+                        barrier.wait();
+                    }
+                    let name = format!("missing-{round}");
+                    let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+                    // Nothing is asserted in here: the others would wait at the barrier for ever.
+                    let _ = lane.meta_fetch(&key, &how, now(), |item| {
+                        let won = item.won() && item.created();
+                        winners[round].fetch_add(usize::from(won), Ordering::Relaxed);
+                        let lost = item.win_was_sent() && !item.won();
+                        losers[round].fetch_add(usize::from(lost), Ordering::Relaxed);
+                    });
+                }
+            });
+        }
+    });
+    store.validate();
+    for (winners, losers) in winners.iter().zip(&losers) {
+        let counts = (
+            winners.load(Ordering::Relaxed),
+            losers.load(Ordering::Relaxed),
+        );
+        assert_eq!(counts, (1, CLIENTS - 1));
     }
 }
