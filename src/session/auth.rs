@@ -12,6 +12,7 @@
 use crate::base::credentials::LoginTable;
 use crate::base::number::{parse_i32, usize_from};
 use crate::protocol::binary::{Gate, Login, Status};
+use crate::protocol::meta::VALUE_LEN_MAX;
 use crate::protocol::text::reply::CRLF;
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, State, tally};
@@ -134,7 +135,12 @@ pub(super) fn read_login_line(line: &[u8]) -> LoginLine {
         None => unauthenticated,
         Some(len) if len > TOKEN_LEN_MAX => LoginLine::Refused {
             error: "CLIENT_ERROR auth token too long",
-            skip: u64::from(len) + 2,
+            // As everywhere, a length that no value can have is none, and nothing follows it.
+            skip: if len > VALUE_LEN_MAX {
+                0
+            } else {
+                u64::from(len) + 2
+            },
         },
         Some(len) => LoginLine::Token { len },
     }
@@ -337,9 +343,11 @@ mod tests {
             assert_eq!(read_login_line(line), LoginLine::Close);
         }
         let error = "CLIENT_ERROR auth token too long";
-        let skip = 2_147_483_646 + 2;
-        let line = b"set foo 0 0 2147483646\r\n";
+        let skip = 2_147_483_645 + 2;
+        let line = b"set foo 0 0 2147483645\r\n";
         assert_eq!(read_login_line(line), LoginLine::Refused { error, skip });
+        let line = b"set foo 0 0 2147483646\r\n";
+        assert_eq!(read_login_line(line), LoginLine::Refused { error, skip: 0 });
     }
 
     #[test]
