@@ -188,12 +188,13 @@ impl Lane {
         })
     }
 
-    /// Whether items of `class` go so much sooner than those of some other class that it should
-    /// get a page of that one instead of evicting its own.
+    /// Whether `class` should get a page of another class instead of evicting its own: of one that
+    /// gets no new items any more, or whose items stay much longer.
     fn deserves_page(&self, class: ClassId) -> bool {
         let slabs = &self.store.slabs;
         self.donor(class).is_some_and(|donor| {
-            slabs.eviction_age(donor) > slabs.eviction_age(class).saturating_mul(AGE_RATIO)
+            slabs.is_idle(donor)
+                || slabs.eviction_age(donor) > slabs.eviction_age(class).saturating_mul(AGE_RATIO)
         })
     }
 
@@ -303,7 +304,7 @@ impl Lane {
     ///
     /// The chunk may hold another item by now: that is found as well if it belongs to the same
     /// bucket, and is then as good a candidate.
-    fn verify(&self, stripe: &Stripe, chunk: ChunkRef, place: Place) -> Option<Found> {
+    pub(crate) fn verify(&self, stripe: &Stripe, chunk: ChunkRef, place: Place) -> Option<Found> {
         let store = &self.store;
         let bits = place.bucket_bits(store.stripe_bits);
         let slot = stripe.index.find_chunk(&store.slabs, bits, chunk)?;

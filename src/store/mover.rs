@@ -45,7 +45,7 @@ enum Moved {
 }
 
 impl Lane {
-    /// The class that can spare a page best: the one whose items stay longest.
+    /// The class that can spare a page best: one out of use, else the one whose items stay longest.
     pub(crate) fn donor(&self, taker: ClassId) -> Option<ClassId> {
         self.donors(taker).into_iter().next()
     }
@@ -56,7 +56,9 @@ impl Lane {
         let others = slabs.table.item_classes().filter(|&class| class != taker);
         let mut donors: Vec<ClassId> = others.filter(|&c| slabs.page_count(c) > 0).collect();
         donors.sort_by_cached_key(|&class| {
-            Reverse((slabs.page_count(class) > 1, slabs.eviction_age(class)))
+            let spare = slabs.page_count(class) > 1;
+            let idle = slabs.is_idle(class).then(|| slabs.idle_age(class));
+            Reverse((spare, idle, slabs.eviction_age(class)))
         });
         donors
     }
@@ -91,17 +93,51 @@ impl Lane {
 
     fn take_page_of(&mut self, donor: ClassId, taker: ClassId, now: Now) -> bool {
         let store = Arc::clone(&self.store);
+        let must_take = !store.slabs.is_idle(donor);
         for _ in 0..TRIES.min(store.slabs.page_count(donor)) {
             let Some(page) = store.page_behind_hand(donor) else {
                 return false;
             };
+            if !must_take && self.spare_hot_page(page) {
+                continue;
+            }
             if self.empty_page(page, now) {
                 self.tallies(donor).pages_lost.add(1);
                 store.slabs.adopt(taker, page);
                 return true;
             }
         }
+        // It gets no new items, but those it has are read.
+        store.slabs.count_in_use(donor);
         false
+    }
+
+    /// Whether most items of a page have been hit lately; if so, takes one hit off each.
+    fn spare_hot_page(&self, page: PageId) -> bool {
+        let store = &self.store;
+        let class = store.slabs.page(page).class();
+        let chunks =
+            (0..store.slabs.page(page).bump()).map(|slot| store.slabs.chunk_in(page, class, slot));
+        let items: Vec<ChunkRef> = chunks
+            .filter(|&chunk| store.slabs.header(chunk).is_linked_item())
+            .collect();
+        let hot = |chunk: &&ChunkRef| store.slabs.header(**chunk).freq() > 0;
+        if items.iter().filter(hot).count() * 2 <= items.len() {
+            return false;
+        }
+        for &chunk in items.iter().filter(hot) {
+            let Some(hash) = store.hash_of(chunk) else {
+                continue;
+            };
+            let stripe = store.stripe(hash.place());
+            if let Some(found) = self.verify(&stripe, chunk, hash.place()) {
+                let cooler = found
+                    .header
+                    .with_freq(found.header.freq().saturating_sub(1));
+                store.slabs.set_header_first(chunk, cooler);
+            }
+        }
+        true
     }
 
     fn take_empty_page(&mut self, taker: ClassId, now: Now) -> bool {

@@ -61,13 +61,14 @@ pub(crate) struct Geometry {
 impl Geometry {
     /// Chooses page size and unit for `bytes` of memory.
     ///
-    /// A page is a 1024th of the limit as a power of two between 64 KiB and 1 MiB, so that small
-    /// limits work with all classes in use. The unit is the smallest power of two, 8 or more, with
+    /// A page is a 1024th of the limit as a power of two between 64 KiB and 256 KiB: small enough
+    /// that small limits work with all classes in use, and that emptying one, which a request may
+    /// have to wait for, takes less than a millisecond. The unit is the smallest power of two, 8 or more, with
     /// which 32 bits reach everything.
     pub(crate) fn for_limit(bytes: u64) -> Self {
         let page = (bytes / 1024)
             .next_power_of_two()
-            .clamp(u64::from(PAGE_MIN), 1 << 20);
+            .clamp(u64::from(PAGE_MIN), 256 << 10);
         let page_shift = page.trailing_zeros();
         let mut unit_shift = 3;
         while bytes >> unit_shift >= u64::from(u32::MAX) {
@@ -112,6 +113,8 @@ pub(crate) struct SlabClass {
     turn_started: AtomicU64,
     /// How many bytes the whole store allocated during the last full turn of this class.
     age: AtomicU64,
+    /// Value of [`Slabs::allocated`] when it last handed out a chunk, or was found in use.
+    last_used: AtomicU64,
     /// Pages owned; the truth is under the lock.
     page_count: AtomicU64,
     /// Items ever evicted.
@@ -252,7 +255,27 @@ impl Slabs {
     /// Adds chunks that changed hands to the clock that ages are measured by.
     pub(crate) fn count_allocated(&self, class: ClassId, chunks: usize) {
         let bytes = chunks as u64 * u64::from(self.table.size(class));
-        self.allocated.fetch_add(bytes, Ordering::Relaxed);
+        let now = self.allocated.fetch_add(bytes, Ordering::Relaxed);
+        let owner = &self.classes[usize::from(class.0)];
+        owner.last_used.store(now, Ordering::Relaxed);
+    }
+
+    /// Notes that the items of `class` are read, if it gets no new ones.
+    pub(crate) fn count_in_use(&self, class: ClassId) {
+        self.count_allocated(class, 0);
+    }
+
+    /// Bytes that the store has allocated since `class` was last in use.
+    pub(crate) fn idle_age(&self, class: ClassId) -> u64 {
+        let owner = &self.classes[usize::from(class.0)];
+        let last = owner.last_used.load(Ordering::Relaxed);
+        self.allocated.load(Ordering::Relaxed).saturating_sub(last)
+    }
+
+    /// Whether `class` has not been in use while a sixteenth of the memory was allocated.
+    pub(crate) fn is_idle(&self, class: ClassId) -> bool {
+        let memory = u64::from(self.geometry.pages) << self.geometry.page_shift;
+        self.idle_age(class) > memory / 16
     }
 
     fn take_locked(
