@@ -1,0 +1,258 @@
+//! The load generator against a server: what it reports must add up.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on should say where"
+)]
+
+use nuthatch::base::settings::Settings;
+use nuthatch::server::{Running, Server};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+use std::thread;
+
+fn start() -> Running {
+    let settings = Settings {
+        tcp_port: Some(0),
+        threads: 2,
+        ..Settings::default()
+    };
+    Server::bind(settings).unwrap().spawn().unwrap()
+}
+
+fn tool(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nuthatch-bench"));
+    command.args(words.split_whitespace());
+    command
+}
+
+/// Runs the tool against the server; the JSON it prints.
+fn bench(server: &Running, words: &str) -> String {
+    let address = server.addresses()[0].to_string();
+    let output = tool(words)
+        .args(["--server", &address, "--json"])
+        .output()
+        .unwrap();
+    succeeded(&output)
+}
+
+fn succeeded(output: &Output) -> String {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}{complaint}");
+    text
+}
+
+fn real(json: &str, name: &str) -> f64 {
+    let key = format!("\"{name}\": ");
+    let from = json
+        .find(&key)
+        .unwrap_or_else(|| panic!("no {name}: {json}"))
+        + key.len();
+    let len = json[from..].find([',', '}']).unwrap();
+    json[from..from + len].parse().unwrap()
+}
+
+fn count(json: &str, name: &str) -> u64 {
+    real(json, name) as u64
+}
+
+/// No run may see an error or a value that is not the key's own.
+fn assert_clean(json: &str) {
+    for name in ["errors", "wrong_values", "prefill_errors"] {
+        assert_eq!(count(json, name), 0, "{name}: {json}");
+    }
+    assert!(count(json, "bytes_sent") > 0 && count(json, "bytes_received") > 0);
+    let percentiles = ["p50", "p90", "p99", "p99_9", "p99_99", "max"];
+    let times = percentiles.map(|name| real(json, &format!("latency_{name}_us")));
+    assert!(times[0] > 0.0 && times.is_sorted(), "{json}");
+}
+
+#[test]
+fn gets_of_stored_keys_hit() {
+    let server = start();
+    let json = bench(
+        &server,
+        "--prefill -k 500 -n 20000 -d 16 -c 7 -t 2 --verify",
+    );
+    assert_clean(&json);
+    assert_eq!(count(&json, "requests"), 20_000);
+    assert_eq!(count(&json, "hits"), 20_000);
+    assert_eq!(count(&json, "operations"), 20_000);
+}
+
+#[test]
+fn a_share_of_the_keys_is_missing() {
+    let server = start();
+    let json = bench(
+        &server,
+        "--prefill -k 500 -n 20000 -d 8 --hit-ratio 0.75 --choice zipf:0.99 --verify",
+    );
+    assert_clean(&json);
+    assert_eq!(count(&json, "hits") + count(&json, "misses"), 20_000);
+    assert!((14_500..15_500).contains(&count(&json, "hits")), "{json}");
+}
+
+#[test]
+fn sets_store() {
+    let server = start();
+    let json = bench(&server, "-w set -n 5000 -d 4 -k 100 -s 0-3000 --verify");
+    assert_clean(&json);
+    assert_eq!(count(&json, "stored"), 5000);
+    assert_eq!(count(&json, "hits") + count(&json, "misses"), 0);
+}
+
+#[test]
+fn mixed_gets_and_sets_never_see_a_foreign_value() {
+    let server = start();
+    let json = bench(
+        &server,
+        "-w mixed:0.7 --prefill -n 20000 -d 16 -k 200 -s lognormal:300:1.5 -c 8 -t 2 --verify",
+    );
+    assert_clean(&json);
+    assert_eq!(count(&json, "operations"), 20_000);
+    assert!((13_500..14_500).contains(&count(&json, "hits")), "{json}");
+}
+
+#[test]
+fn a_multiget_counts_each_of_its_keys() {
+    let server = start();
+    let json = bench(
+        &server,
+        "-w multiget:20 --prefill -n 1000 -d 2 -k 5000 --hit-ratio 0.5 --verify",
+    );
+    assert_clean(&json);
+    assert_eq!(count(&json, "requests"), 1000);
+    assert_eq!(count(&json, "operations"), 20_000);
+    assert!((9000..11_000).contains(&count(&json, "hits")), "{json}");
+}
+
+#[test]
+fn all_protocols_count_alike() {
+    let server = start();
+    for protocol in ["text", "meta", "binary"] {
+        for (workload, operations) in [("get", 4000), ("mixed:0.5", 4000), ("multiget:7", 28_000)] {
+            let words = "--prefill -k 300 -n 4000 -d 8 -s 1-2000 --hit-ratio 0.8 --verify";
+            let json = bench(&server, &format!("-P {protocol} -w {workload} {words}"));
+            assert_clean(&json);
+            assert_eq!(count(&json, "requests"), 4000, "{protocol} {workload}");
+            assert_eq!(count(&json, "operations"), operations);
+            let asked = real(&json, "hits") + real(&json, "misses");
+            let share = real(&json, "hits") / asked;
+            assert!(
+                (0.75..0.85).contains(&share),
+                "{protocol} {workload}: {share}"
+            );
+        }
+    }
+}
+
+#[test]
+fn values_larger_than_any_buffer_are_verified() {
+    let server = start();
+    let json = bench(
+        &server,
+        "--prefill -k 10 -s 900000 -n 200 -d 4 -c 3 --verify",
+    );
+    assert_clean(&json);
+    assert_eq!(count(&json, "hits"), 200);
+    assert!(count(&json, "bytes_received") > 200 * 900_000);
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate() {
+    let server = start();
+    let json = bench(&server, "-w set --rate 2000 -n 1000 -k 10 -c 4 -d 4");
+    assert_clean(&json);
+    assert_eq!(count(&json, "stored"), 1000);
+    // It may be late on a busy machine, never early: the last is due after half a second.
+    assert!(real(&json, "seconds") > 0.499, "{json}");
+}
+
+#[test]
+fn the_servers_cpu_time_is_its_own() {
+    let server = start();
+    let pid = std::process::id(); // the server lives in this process
+    let json = bench(
+        &server,
+        &format!("-w set -n 20000 -d 16 --server-pid {pid}"),
+    );
+    assert!(real(&json, "server_cpu_ns_per_operation") > 10.0, "{json}");
+}
+
+#[test]
+fn wrong_values_are_found_and_fail_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let liar = thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut request = [0; 22];
+        client.read_exact(&mut request).unwrap();
+        let value = "?".repeat(100);
+        let key = String::from_utf8_lossy(&request[4..20]).into_owned();
+        write!(client, "VALUE {key} 0 100\r\n{value}\r\nEND\r\n").unwrap();
+        let _ = client.read(&mut request);
+    });
+    let output = tool("-n 1 -c 1 --verify --json --server")
+        .arg(address)
+        .output()
+        .unwrap();
+    liar.join().unwrap();
+    let json = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(count(&json, "wrong_values"), 1);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_replay_counts_misses_as_a_cache_would() {
+    let server = start();
+    let mut child = tool("replay - --window 8 --json --server")
+        .arg(server.addresses()[0].to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Ten keys in turn, a hundred times: each misses once.
+    let trace: String = (0..1000)
+        .map(|n| format!("key{} {}\n", n % 10, 50 * (n % 10)))
+        .collect();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(trace.as_bytes()).unwrap();
+    drop(stdin);
+    let json = succeeded(&child.wait_with_output().unwrap());
+    assert_eq!(count(&json, "requests"), 1000);
+    assert_eq!((count(&json, "hits"), count(&json, "misses")), (990, 10));
+    assert_eq!(
+        (count(&json, "bytes"), count(&json, "bytes_missed")),
+        (225_000, 2250)
+    );
+    assert_eq!(count(&json, "refused_sets"), 0);
+}
+
+#[test]
+fn a_generated_trace_can_be_replayed() {
+    let server = start();
+    let trace = succeeded(&tool("trace zipf -n 20000 -k 1000").output().unwrap());
+    let path = std::env::temp_dir().join(format!("nuthatch-trace-{}", std::process::id()));
+    std::fs::write(&path, trace).unwrap();
+    let words = format!("replay {}", path.display());
+    let first = bench(&server, &words);
+    let second = bench(&server, &words);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(count(&first, "requests"), 20_000);
+    assert!(count(&first, "misses") > 1000, "{first}");
+    // All of it fits, so the second time nothing is missing.
+    assert_eq!(count(&second, "misses"), 0, "{second}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_named() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let output = tool("-n 1 --server").arg(&address).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains(&address), "{complaint}");
+    assert_eq!(output.status.code(), Some(1));
+}
