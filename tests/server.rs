@@ -13,7 +13,7 @@ use nuthatch::server::{EXIT_OS, EXIT_USAGE, Running, Server, process};
 use socket2::SockRef;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -605,4 +605,116 @@ fn a_binary_connection_logs_in_and_another_must_do_so_again() {
     stranger.ask(b"version\r\n", b"CLIENT_ERROR unauthenticated\r\n");
     server.stop().unwrap();
     fs::remove_file(path).unwrap();
+}
+
+/// The lines of `stats conns`, without `STAT`: descriptor and name, and the value.
+fn sockets(client: &mut Client) -> Vec<(String, String)> {
+    client.send(b"stats conns\r\n");
+    let mut text = String::new();
+    while !text.ends_with("END\r\n") {
+        let mut byte = [0];
+        client.stream.read_exact(&mut byte).unwrap();
+        text.push(char::from(byte[0]));
+    }
+    let lines = text.lines().filter_map(|line| line.strip_prefix("STAT "));
+    let pairs = lines.map(|line| line.split_once(' ').unwrap());
+    pairs
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect()
+}
+
+/// The descriptor whose line `name` has this value.
+fn descriptor<'a>(lines: &'a [(String, String)], name: &str, value: &str) -> Option<&'a str> {
+    let ending = format!(":{name}");
+    lines
+        .iter()
+        .filter(|line| line.1 == value)
+        .find_map(|line| line.0.strip_suffix(&ending))
+}
+
+fn value<'a>(lines: &'a [(String, String)], fd: &str, name: &str) -> Option<&'a str> {
+    let name = format!("{fd}:{name}");
+    let line = lines.iter().find(|line| line.0 == name);
+    line.map(|line| line.1.as_str())
+}
+
+#[test]
+fn stats_conns_shows_who_does_what() {
+    let listen = vec!["0.0.0.0".into()];
+    let server = start(Settings {
+        listen,
+        ..settings()
+    });
+    let port = server.addresses()[0].port();
+    let connect = || Client::at((Ipv4Addr::LOCALHOST, port).into());
+    let (mut asker, mut sender, mut quiet) = (connect(), connect(), connect());
+    let mut midway = connect();
+    let name = |client: &Client| format!("tcp:{}", client.stream.local_addr().unwrap());
+    sender.send(b"set half 0 0 100\r\nabc");
+    midway.send(b"get unfini");
+    let state_of = |asker: &mut Client, client: &Client| {
+        let lines = sockets(asker);
+        let fd = descriptor(&lines, "addr", &name(client))?;
+        value(&lines, fd, "state").map(str::to_string)
+    };
+    for (client, state) in [(&sender, "conn_nread"), (&midway, "conn_read")] {
+        eventually(state, || {
+            state_of(&mut asker, client).as_deref() == Some(state)
+        });
+    }
+    eventually("the quiet one is adopted", || {
+        state_of(&mut asker, &quiet).as_deref() == Some("conn_new_cmd")
+    });
+    let lines = sockets(&mut asker);
+    let fd = descriptor(&lines, "addr", &name(&asker)).unwrap();
+    assert_eq!(value(&lines, fd, "state"), Some("conn_parse_cmd"));
+    assert!(value(&lines, fd, "secs_since_last_cmd").is_some());
+    // The address that was connected to, not the one that was listened on.
+    let ours = format!("tcp:127.0.0.1:{port}");
+    assert_eq!(value(&lines, fd, "listen_addr"), Some(ours.as_str()));
+    let fd = descriptor(&lines, "addr", &format!("tcp:0.0.0.0:{port}")).unwrap();
+    assert_eq!(value(&lines, fd, "state"), Some("conn_listening"));
+    assert_eq!(value(&lines, fd, "listen_addr"), None);
+    quiet.ask(b"get none\r\n", b"END\r\n");
+    assert_eq!(state_of(&mut asker, &quiet).as_deref(), Some("conn_read"));
+    let gone = name(&sender);
+    drop(sender);
+    eventually("the sender is struck off", || {
+        descriptor(&sockets(&mut asker), "addr", &gone).is_none()
+    });
+    server.stop().unwrap();
+}
+
+#[test]
+fn stats_conns_shows_a_client_that_does_not_read() {
+    let server = start(settings());
+    let mut asker = Client::of(&server);
+    asker.ask(&set("big", &vec![b'x'; 500_000]), b"STORED\r\n");
+    let mut slow = Client::of(&server);
+    slow.send(&b"get big\r\n".repeat(200));
+    eventually("its replies wait", || {
+        descriptor(&sockets(&mut asker), "state", "conn_mwrite").is_some()
+    });
+    server.stop().unwrap();
+}
+
+#[test]
+fn stats_conns_names_unix_sockets_by_their_path() {
+    let path = scratch_path("conns");
+    let server = start(Settings {
+        unix_socket: Some(path.clone()),
+        ..settings()
+    });
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"stats conns\r\nquit\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let place = format!("unix:{}", path.display());
+    assert!(text.contains(&format!(":addr {place}\r\n")), "{text}");
+    assert!(
+        text.contains(&format!(":listen_addr {place}\r\n")),
+        "{text}"
+    );
+    server.stop().unwrap();
 }

@@ -14,6 +14,7 @@
 //! scratch buffer's worth, and is executed from where it was saved before anything more is read.
 
 use crate::server::Hub;
+use crate::server::roster::{self, Client, Entry, Roll};
 use crate::server::socket::Socket;
 use crate::session::{Context, Output, Progress, Session};
 use crate::store::Lane;
@@ -45,8 +46,8 @@ const OUTPUT_KEEP: usize = 512 << 10;
 pub(crate) struct Arrival {
     /// The accepted socket.
     pub(crate) socket: Socket,
-    /// Number of the listener that it came through.
-    pub(crate) listener: u16,
+    /// Where it comes from.
+    pub(crate) client: Client,
 }
 
 /// What a worker owns once and lends to each connection in turn.
@@ -75,6 +76,11 @@ impl Desk {
             scratch,
             output: Output::default(),
         }
+    }
+
+    /// Where the worker's connections are listed.
+    fn roll(&self) -> &Roll {
+        self.hub.roster.roll(self.worker)
     }
 }
 
@@ -124,6 +130,10 @@ pub(crate) struct Connection {
     ending: Option<Turn>,
     /// Clock tick of the last bytes received.
     last_active: u64,
+    /// What `stats conns` shows. Written to only when that changes.
+    entry: Arc<Entry>,
+    /// The state that the entry shows.
+    state: &'static str,
     listener: u16,
     /// The socket may have bytes that no further edge will announce.
     readable: bool,
@@ -138,15 +148,20 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection that has said nothing yet.
     pub(crate) fn new(arrival: Arrival, desk: &Desk) -> Self {
-        let protocol = desk.hub.listeners[usize::from(arrival.listener)].protocol;
+        let Arrival { socket, client } = arrival;
+        let protocol = desk.hub.listeners[usize::from(client.listener)].protocol;
+        let ticks = desk.hub.shared.clock.now().ticks;
+        let entry = Entry::client(socket.fd(), client, ticks);
         Self {
-            socket: arrival.socket,
+            socket,
             session: Session::new(protocol),
             saved: Saved::default(),
             held: None,
             ending: None,
-            last_active: desk.hub.shared.clock.now().ticks,
-            listener: arrival.listener,
+            last_active: ticks,
+            entry: desk.roll().enter(entry),
+            state: roster::NEW,
+            listener: client.listener,
             readable: false,
             hung_up: false,
             watches_writable: false,
@@ -188,6 +203,27 @@ impl Connection {
     ///
     /// `rounds` is how often the session may use up its request budget before others are served.
     pub(crate) fn turn(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
+        desk.roll().serve(self.socket.fd());
+        let turn = self.take_turn(desk, rounds);
+        desk.roll().rest();
+        self.show_state();
+        turn
+    }
+
+    /// Tells `stats conns` where the turn has left the conversation.
+    fn show_state(&mut self) {
+        let state = match self.held {
+            Some(_) => "conn_mwrite",
+            None => self.session.state_name(),
+        };
+        // The names are constants: a comparison of places is enough, and a wrong no costs little.
+        if !std::ptr::eq(state, self.state) {
+            self.state = state;
+            self.entry.set_state(state);
+        }
+    }
+
+    fn take_turn(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
         match self.send_held(desk) {
             Sent::All => {}
             Sent::Enough => return Turn::Again,
@@ -244,6 +280,7 @@ impl Connection {
     /// Gives back what the conversation holds. The last call.
     pub(crate) fn hang_up(&mut self, desk: &mut Desk) {
         self.session.hang_up(&mut desk.lane);
+        desk.roll().leave(&self.entry);
     }
 
     /// Reads once and runs what came.
@@ -272,7 +309,11 @@ impl Connection {
         desk.scratch[..left].copy_from_slice(&self.saved.bytes[self.saved.from..]);
         let shared = &desk.hub.shared;
         shared.counters[desk.worker].bytes_read.add(count as u64);
-        self.last_active = shared.clock.now().ticks;
+        let ticks = shared.clock.now().ticks;
+        if self.last_active != ticks {
+            self.last_active = ticks;
+            self.entry.set_active(ticks);
+        }
         let input = &desk.scratch[..left + count];
         let mut run = Run {
             hub: &desk.hub,

@@ -3,6 +3,7 @@
 use crate::base::settings::{ProtocolChoice, Settings};
 use crate::server::address::{Endpoint, ListenSpec};
 use crate::server::connection::Arrival;
+use crate::server::roster::{Client, Entry, display};
 use crate::server::socket::Socket;
 use crate::server::{EXIT_OS, EXIT_USAGE, Failure};
 use log::{debug, info};
@@ -12,7 +13,8 @@ use socket2::{Domain, SockAddr, Type};
 use std::fmt::Display;
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -53,14 +55,38 @@ enum Door {
 impl Listener {
     /// The next waiting client.
     pub(crate) fn accept(&self, number: u16) -> io::Result<Arrival> {
+        let mut client = Client {
+            listener: number,
+            peer: None,
+            local: None,
+        };
         let socket = match &self.door {
-            Door::Tcp(listener) => Socket::Tcp(listener.accept()?.0),
+            Door::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                client.peer = Some(peer);
+                if self.is_wildcard() {
+                    client.local = stream.local_addr().ok();
+                }
+                Socket::Tcp(stream)
+            }
             Door::Unix(listener, _) => Socket::Unix(listener.accept()?.0),
         };
-        Ok(Arrival {
-            socket,
-            listener: number,
-        })
+        Ok(Arrival { socket, client })
+    }
+
+    /// Whether clients can have reached it at different addresses of this machine.
+    fn is_wildcard(&self) -> bool {
+        let address = self.info.address;
+        address.is_some_and(|address| address.ip().is_unspecified())
+    }
+
+    /// What `stats conns` shows of it.
+    pub(crate) fn entry(&self, ticks: u64) -> Entry {
+        let fd = match &self.door {
+            Door::Tcp(listener) => listener.as_raw_fd(),
+            Door::Unix(listener, _) => listener.as_raw_fd(),
+        };
+        Entry::listener(fd, self.info.name.clone(), ticks)
     }
 
     /// Has `registry` report waiting clients as `token`.
@@ -217,17 +243,8 @@ impl Binder<'_> {
         socket.listen(self.settings.backlog)?;
         let listener = TcpListener::from_std(socket.into());
         let bound = listener.local_addr()?;
-        let family = if matches!(bound.ip(), IpAddr::V4(_)) {
-            "tcp"
-        } else {
-            "tcp6"
-        };
-        self.add(
-            Door::Tcp(listener),
-            format!("{family}:{bound}"),
-            Some(bound),
-            protocol,
-        );
+        let name = display("tcp", bound);
+        self.add(Door::Tcp(listener), name, Some(bound), protocol);
         Ok(())
     }
 

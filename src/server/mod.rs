@@ -22,6 +22,7 @@ mod mailbox;
 mod maintenance;
 mod os;
 pub mod process;
+mod roster;
 mod socket;
 mod table;
 mod worker;
@@ -34,8 +35,10 @@ use crate::base::settings::Settings;
 use crate::server::acceptor::Acceptor;
 use crate::server::listener::{Listener, ListenerInfo};
 use crate::server::mailbox::{Mailbox, Message, WAKE};
+use crate::server::roster::Roster;
 use crate::server::worker::Worker;
 use crate::session::{Host, Shared};
+use crate::stats::SocketReport;
 use crate::store::Store;
 use log::{LevelFilter, error};
 use mio::{Poll, Waker};
@@ -106,6 +109,8 @@ pub(crate) struct Hub {
     pub(crate) mailboxes: Box<[Mailbox]>,
     /// What connections came through, by number.
     pub(crate) listeners: Box<[ListenerInfo]>,
+    /// Who is connected.
+    pub(crate) roster: Arc<Roster>,
     acceptor: Waker,
     /// Client connections, counted from `accept` to close: what the limit limits.
     open: AtomicUsize,
@@ -221,19 +226,21 @@ impl Server {
         let store = Store::new(&settings.store, threads + 1)
             .map_err(|why| Failure::new(EXIT_OS, format!("cannot set up the cache: {why}")))?;
         let clock = Clock::new(maintenance::unix_ms());
-        let shared = Shared::new(settings, store, clock, Box::new(ProcessHost));
+        let ticks = clock.now().ticks;
+        let entries = listeners.iter().map(|listener| listener.entry(ticks));
+        let roster = Arc::new(Roster::new(entries.collect(), threads));
+        let host = ProcessHost {
+            roster: Arc::clone(&roster),
+        };
+        let shared = Shared::new(settings, store, clock, Box::new(host));
         shared.logins.replace(users);
-        let infos = listeners
-            .iter()
-            .map(|listener| listener.info.clone())
-            .collect();
-        Self::assemble(shared, infos, listeners, started)
+        Self::assemble(shared, roster, listeners, started)
             .map_err(|error| Failure::os("cannot set up event polling", &error))
     }
 
     fn assemble(
         shared: Shared,
-        infos: Box<[ListenerInfo]>,
+        roster: Arc<Roster>,
         listeners: Vec<Listener>,
         started: Instant,
     ) -> io::Result<Self> {
@@ -241,10 +248,12 @@ impl Server {
             .map(|_| Poll::new())
             .collect::<io::Result<Vec<_>>>()?;
         let poll = Poll::new()?;
+        let infos = listeners.iter().map(|listener| listener.info.clone());
         let hub = Arc::new(Hub {
             shared,
             mailboxes: polls.iter().map(Mailbox::new).collect::<io::Result<_>>()?,
-            listeners: infos,
+            listeners: infos.collect(),
+            roster,
             acceptor: Waker::new(poll.registry(), WAKE)?,
             open: AtomicUsize::new(0),
             accepting: AtomicBool::new(true),
@@ -436,7 +445,9 @@ impl Drop for Running {
 }
 
 /// The process, as sessions see it.
-struct ProcessHost;
+struct ProcessHost {
+    roster: Arc<Roster>,
+}
 
 impl Host for ProcessHost {
     fn rusage_us(&self) -> (u64, u64) {
@@ -445,6 +456,10 @@ impl Host for ProcessHost {
 
     fn pid(&self) -> u32 {
         std::process::id()
+    }
+
+    fn sockets(&self) -> Vec<SocketReport> {
+        self.roster.report()
     }
 
     fn set_verbosity(&self, level: u8) {

@@ -128,7 +128,7 @@ impl Worker {
     }
 
     fn adopt(&mut self, arrival: Arrival) {
-        let name = &self.hub.listeners[usize::from(arrival.listener)].name;
+        let name = &self.hub.listeners[usize::from(arrival.client.listener)].name;
         debug!(
             "<{} new client connection through {name}",
             arrival.socket.fd()

@@ -23,6 +23,7 @@ pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
     match request {
         StatsRequest::General => group(turn, Group::General),
         StatsRequest::Settings => group(turn, Group::Settings),
+        StatsRequest::Conns => group(turn, Group::Conns),
         StatsRequest::Items => group(turn, Group::Items),
         StatsRequest::Slabs => group(turn, Group::Slabs),
         StatsRequest::Sizes => group(turn, Group::Sizes),
@@ -34,8 +35,6 @@ pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
         StatsRequest::Cachedump(Err(error)) => turn.error(error),
         // The store does not list its items yet: as if the class were empty.
         StatsRequest::Cachedump(Ok(_)) => turn.say(END),
-        // Sockets are the server's to list; it has no hook here yet.
-        StatsRequest::Conns => turn.error(ErrorLine::Unknown),
         StatsRequest::Reset => {
             turn.shared().reset_stats();
             turn.say(b"RESET\r\n");

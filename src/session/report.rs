@@ -3,7 +3,8 @@
 use crate::base::clock::Now;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
-use crate::stats::{General, Process, Sink, report_items, report_settings, report_slabs};
+use crate::stats::{General, Process, Sink};
+use crate::stats::{report_conns, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
 
 /// A group of statistics that is a list of names and values.
@@ -13,6 +14,8 @@ pub(super) enum Group {
     General,
     /// As configured.
     Settings,
+    /// Open sockets.
+    Conns,
     /// Items by class.
     Items,
     /// Memory by class.
@@ -29,6 +32,7 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
             let verbosity = shared.verbosity.load(Ordering::Relaxed);
             report_settings(sink, &shared.settings, verbosity, shared.prefixes.is_on());
         }
+        Group::Conns => report_conns(sink, &shared.host.sockets(), now),
         Group::Items => {
             let classes = shared.store.classes(now);
             let temporary = shared.settings.shown.temp_lru;

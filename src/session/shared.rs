@@ -3,7 +3,7 @@
 use crate::base::clock::{Clock, Now};
 use crate::base::credentials::LoginTable;
 use crate::base::settings::Settings;
-use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, Totals};
+use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, SocketReport, Totals};
 use crate::store::{Lane, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub trait Host: Send + Sync {
     fn rusage_us(&self) -> (u64, u64);
     /// The process's number.
     fn pid(&self) -> u32;
+    /// All open sockets, by descriptor.
+    fn sockets(&self) -> Vec<SocketReport>;
     /// Logs more or less from now on.
     fn set_verbosity(&self, level: u8);
 }

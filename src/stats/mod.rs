@@ -3,6 +3,7 @@
 //! A report writes names and values to a [`Sink`]; whether they become `STAT` lines or packets is
 //! the sink's business. Values have no spaces and are never empty: readers split at spaces.
 
+mod conns;
 mod counters;
 mod detail;
 mod general;
@@ -10,6 +11,7 @@ mod items;
 mod settings;
 mod slabs;
 
+pub use conns::{SocketReport, report_conns};
 pub use counters::{
     ClassCounters, ClassTotals, Counter, Counters, PerClass, ServerCounters, ServerTotals, Totals,
 };

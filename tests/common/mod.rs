@@ -4,6 +4,7 @@
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::Settings;
 use nuthatch::session::{Context, Host, OUTPUT_MARK, Output, Progress, Session, Shared};
+use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
 
 /// A process that is nothing but a number.
@@ -16,6 +17,17 @@ impl Host for Nobody {
 
     fn pid(&self) -> u32 {
         42
+    }
+
+    fn sockets(&self) -> Vec<SocketReport> {
+        vec![SocketReport {
+            fd: 7,
+            is_udp: false,
+            address: "tcp:127.0.0.1:5000".into(),
+            listen_address: Some("tcp:127.0.0.1:11211".into()),
+            state: "conn_parse_cmd",
+            last_active: 0,
+        }]
     }
 
     fn set_verbosity(&self, _level: u8) {}
