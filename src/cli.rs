@@ -193,18 +193,7 @@ impl Reader<'_> {
 
     fn network(&mut self) -> Result<(), Failure> {
         self.settings.unix_socket = self.path("unix-socket");
-        self.settings.tcp_port = match self.value("port") {
-            _ if self.settings.unix_socket.is_some() => None,
-            Some(text) => parse_port("-p", text)?,
-            None => self.settings.tcp_port,
-        };
-        if let Some(text) = self.value("udp-port")
-            && parse_port("-U", text)?.is_some()
-        {
-            return Err(conflict(format!(
-                "-U {text}: UDP is not supported yet; -U 0 is off"
-            )));
-        }
+        self.ports()?;
         if let Some(text) = self.value("unix-mask") {
             let mask = u32::from_str_radix(text, 8)
                 .ok()
@@ -231,6 +220,23 @@ impl Reader<'_> {
         self.logins(protocol)
     }
 
+    /// A UDP port alone is TCP's too. Beside a UNIX socket there is neither.
+    fn ports(&mut self) -> Result<(), Failure> {
+        let tcp = self.value("port").map(|text| parse_port("-p", text));
+        let udp = self.value("udp-port").map(|text| parse_port("-U", text));
+        let (tcp, udp) = (tcp.transpose()?, udp.transpose()?.flatten());
+        if self.settings.unix_socket.is_some() {
+            self.settings.tcp_port = None;
+            if udp.is_some() {
+                self.notes.push("-U has no effect beside -s".into());
+            }
+            return Ok(());
+        }
+        self.settings.udp_port = udp;
+        self.settings.tcp_port = tcp.unwrap_or(udp.or(self.settings.tcp_port));
+        Ok(())
+    }
+
     /// Logins, and what they leave of the choice of protocols: none may be a way around them.
     fn logins(&mut self, protocol: Option<ProtocolChoice>) -> Result<(), Failure> {
         self.settings.auth_file = self.path("auth-file");
@@ -243,6 +249,11 @@ impl Reader<'_> {
                      or in the environment as {USERS_VARIABLE}"
                 )));
             }
+        }
+        if self.settings.needs_login() && self.settings.udp_port.is_some() {
+            return Err(conflict(
+                "-U: a datagram cannot log in, so UDP would be a way around -S and -Y",
+            ));
         }
         let default = match (&self.settings.auth_file, self.settings.sasl) {
             (Some(_), false) => ProtocolChoice::Ascii,

@@ -512,8 +512,19 @@ fn what_cannot_be_listened_on_is_refused_with_its_name() {
     let failure = bind(&address.to_string(), Some(0));
     assert_eq!(failure.code, EXIT_OS);
     assert!(failure.message.contains(&address.to_string()), "{failure}");
-    assert_eq!(bind("127.0.0.1", None).code, EXIT_USAGE);
+    assert_eq!(bind("unix:", Some(0)).code, EXIT_USAGE);
     assert_eq!(bind("name.invalid", Some(0)).code, EXIT_OS);
+}
+
+/// As memcached does with `-p 0` alone; its tests count on it.
+#[test]
+fn a_server_without_sockets_runs_and_stops() {
+    let server = start(Settings {
+        tcp_port: None,
+        ..settings()
+    });
+    assert!(server.addresses().is_empty() && server.udp_addresses().is_empty());
+    server.stop().unwrap();
 }
 
 #[test]

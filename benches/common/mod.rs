@@ -3,6 +3,7 @@
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::{ProtocolChoice, Settings};
 use nuthatch::session::{Context, Host, Output, Progress, Session, Shared};
+use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
 
 /// A process that is nothing but a number.
@@ -18,6 +19,10 @@ impl Host for Nobody {
     }
 
     fn set_verbosity(&self, _level: u8) {}
+
+    fn sockets(&self) -> Vec<SocketReport> {
+        vec![]
+    }
 }
 
 /// One connection, fed by hand.

@@ -63,7 +63,7 @@ fn network() -> Vec<Arg> {
             "udp-port",
             'U',
             "n",
-            "UDP port; only 0, which is off, works [0]",
+            "UDP port; 0 is off, -1 any free one [0]",
         ),
         value(
             "unix-socket",

@@ -110,6 +110,23 @@ fn ports_can_be_off_or_any() {
 }
 
 #[test]
+fn a_udp_port_alone_is_the_tcp_port_too() {
+    let ports = |line: &str| {
+        let settings = settings(line);
+        (settings.tcp_port, settings.udp_port)
+    };
+    assert_eq!(ports(""), (Some(11211), None));
+    assert_eq!(ports("-U 0"), (Some(11211), None));
+    assert_eq!(ports("-U 5"), (Some(5), Some(5)));
+    assert_eq!(ports("-U -1"), (Some(0), Some(0)));
+    assert_eq!(ports("-p 6 -U 5"), (Some(6), Some(5)));
+    assert_eq!(ports("-p -1 -U 5"), (Some(0), Some(5)));
+    assert_eq!(ports("-p 0 -U 5"), (None, Some(5)));
+    assert_eq!(ports("-s /tmp/s -U 5"), (None, None));
+    assert_eq!(settings("-U 0 -Y /users").udp_port, None);
+}
+
+#[test]
 fn sizes_take_suffixes_in_either_case() {
     assert_eq!(settings("-m 1g").store.memory_limit, 1 << 30);
     assert_eq!(settings("-m 512M").store.memory_limit, 512 << 20);
@@ -181,7 +198,10 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
         ("-p abc", 1, "-p abc: not a port number"),
         ("-p 65536", 64, "-p 65536: ports go from 1 to 65535"),
         ("-p -2", 64, "-p -2: ports go from 1 to 65535"),
-        ("-U 11211", 64, "-U 11211: UDP is not supported yet"),
+        ("-U 65536", 64, "-U 65536: ports go from 1 to 65535"),
+        ("-U x", 1, "-U x: not a port number"),
+        ("-U 1 -Y f", 64, "-U: a datagram cannot log in"),
+        ("-U 1 -S -Y f", 64, "-U: a datagram cannot log in"),
         ("-a 9", 1, "-a 9: not an octal mode"),
         ("-f 1", 1, "-f 1: must be greater than 1"),
         ("-f nan", 1, "-f nan: must be greater than 1"),

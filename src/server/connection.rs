@@ -52,11 +52,14 @@ pub(crate) struct Arrival {
 
 /// What a worker owns once and lends to each connection in turn.
 pub(crate) struct Desk {
-    hub: Arc<Hub>,
-    worker: usize,
-    lane: Lane,
-    scratch: Box<[u8]>,
-    output: Output,
+    pub(crate) hub: Arc<Hub>,
+    /// The worker's number.
+    pub(crate) worker: usize,
+    pub(crate) lane: Lane,
+    /// What is read goes here: a saved request's beginning and [`READ_LEN`], or any datagram.
+    pub(crate) scratch: Box<[u8]>,
+    /// Empty between turns.
+    pub(crate) output: Output,
 }
 
 impl Desk {
@@ -151,7 +154,8 @@ impl Connection {
         let Arrival { socket, client } = arrival;
         let protocol = desk.hub.listeners[usize::from(client.listener)].protocol;
         let ticks = desk.hub.shared.clock.now().ticks;
-        let entry = Entry::client(socket.fd(), client, ticks);
+        let entry = Arc::new(Entry::client(socket.fd(), client, ticks));
+        desk.roll().enter(&entry);
         Self {
             socket,
             session: Session::new(protocol),
@@ -159,7 +163,7 @@ impl Connection {
             held: None,
             ending: None,
             last_active: ticks,
-            entry: desk.roll().enter(entry),
+            entry,
             state: roster::NEW,
             listener: client.listener,
             readable: false,

@@ -3,11 +3,12 @@
 use crate::base::settings::{ProtocolChoice, Settings};
 use crate::server::address::{Endpoint, ListenSpec};
 use crate::server::connection::Arrival;
+use crate::server::datagram::DatagramSocket;
 use crate::server::roster::{Client, Entry, display};
 use crate::server::socket::Socket;
 use crate::server::{EXIT_OS, EXIT_USAGE, Failure};
-use log::{debug, info};
-use mio::net::{TcpListener, UnixListener};
+use log::{debug, info, warn};
+use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Type};
 use std::fmt::Display;
@@ -19,18 +20,25 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-/// Listeners at most: their numbers travel with connections in 16 bits.
+/// Listeners, and UDP sockets, at most: their numbers travel with connections in 16 bits.
 const LISTENERS_MAX: usize = 1024;
 
 /// A listening socket's description, for logs, `stats conns` and the port file.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerInfo {
-    /// `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211` or `unix:/path`.
+    /// `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `udp:127.0.0.1:11211` or `unix:/path`.
     pub(crate) name: String,
-    /// The bound address of a TCP listener.
+    /// The bound address; a UNIX socket has none.
     pub(crate) address: Option<SocketAddr>,
     /// What its clients may speak.
     pub(crate) protocol: ProtocolChoice,
+}
+
+/// All sockets that clients come in through.
+#[derive(Debug, Default)]
+pub(crate) struct Sockets {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) datagrams: Vec<DatagramSocket>,
 }
 
 /// One listening socket.
@@ -99,44 +107,49 @@ impl Listener {
 }
 
 /// Opens everything that `settings` asks for, or nothing.
-pub(crate) fn bind_all(settings: &Settings) -> Result<Vec<Listener>, Failure> {
+pub(crate) fn bind_all(settings: &Settings) -> Result<Sockets, Failure> {
     let mut binder = Binder {
         settings,
-        listeners: vec![],
+        sockets: Sockets::default(),
     };
     if let Some(path) = &settings.unix_socket {
         binder.unix(path, settings.protocol)?;
-    } else if settings.listen.is_empty() {
-        binder.loopback()?;
     } else {
-        for value in &settings.listen {
-            let specs = ListenSpec::parse_list(value)
-                .map_err(|why| Failure::new(EXIT_USAGE, format!("-l {why}")))?;
-            for spec in &specs {
-                binder.spec(spec)?;
-            }
+        binder.internet(Transport::Tcp)?;
+        if settings.udp_port.is_some() {
+            binder.internet(Transport::Udp)?;
         }
     }
-    match binder.listeners.len() {
-        0 => Err(Failure::new(
-            EXIT_USAGE,
-            "nothing to listen on: -p 0 without -s".into(),
-        )),
-        1..=LISTENERS_MAX => Ok(binder.listeners),
-        _ => Err(Failure::new(
-            EXIT_USAGE,
-            format!("-l: more than {LISTENERS_MAX} addresses"),
-        )),
+    let Sockets {
+        listeners,
+        datagrams,
+    } = &binder.sockets;
+    match listeners.len().max(datagrams.len()) {
+        0 => warn!("no client can connect: -p 0 without -U or -s"), // memcached runs so as well.
+        1..=LISTENERS_MAX => {}
+        _ => {
+            return Err(Failure::new(
+                EXIT_USAGE,
+                format!("-l: more than {LISTENERS_MAX} addresses"),
+            ));
+        }
     }
+    Ok(binder.sockets)
 }
 
-/// Writes the bound TCP ports where `MEMCACHED_PORT_FILENAME` says: into a file beside it first,
-/// so that whoever waits for the name finds it complete.
-pub(crate) fn write_port_file(path: &Path, listeners: &[ListenerInfo]) -> io::Result<()> {
+/// Writes the bound ports where `MEMCACHED_PORT_FILENAME` says: into a file beside it first, so
+/// that whoever waits for the name finds it complete.
+pub(crate) fn write_port_file(
+    path: &Path,
+    tcp: &[ListenerInfo],
+    udp: &[ListenerInfo],
+) -> io::Result<()> {
     let mut text = String::new();
-    for address in listeners.iter().filter_map(|listener| listener.address) {
-        let family = if address.is_ipv4() { "INET" } else { "INET6" };
-        text.push_str(&format!("TCP {family}: {}\n", address.port()));
+    for (transport, infos) in [("TCP", tcp), ("UDP", udp)] {
+        for address in infos.iter().filter_map(|info| info.address) {
+            let family = if address.is_ipv4() { "INET" } else { "INET6" };
+            text.push_str(&format!("{transport} {family}: {}\n", address.port()));
+        }
     }
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".lck");
@@ -144,47 +157,79 @@ pub(crate) fn write_port_file(path: &Path, listeners: &[ListenerInfo]) -> io::Re
     fs::rename(&unfinished, path)
 }
 
+/// What is spoken below the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    Udp,
+}
+
 struct Binder<'a> {
     settings: &'a Settings,
-    listeners: Vec<Listener>,
+    sockets: Sockets,
 }
 
 impl Binder<'_> {
-    /// Without `-l`: this machine only, on IPv4 and, where there is such a thing, on IPv6.
-    fn loopback(&mut self) -> Result<(), Failure> {
-        let Some(port) = self.settings.tcp_port else {
-            return Ok(());
-        };
-        let protocol = self.settings.protocol;
-        self.tcp((Ipv4Addr::LOCALHOST, port).into(), protocol)
-            .map_err(|error| listen_failure(&format!("TCP port {port}"), &error))?;
-        self.second_half(Ipv6Addr::LOCALHOST, port, protocol)?;
-        info!("listening on this machine's loopback only; -l '*' opens the server to others");
+    /// The sockets of one transport: as `-l` lists them, or on loopback.
+    fn internet(&mut self, transport: Transport) -> Result<(), Failure> {
+        if self.settings.listen.is_empty() {
+            return self.loopback(transport);
+        }
+        for value in &self.settings.listen {
+            let specs = ListenSpec::parse_list(value)
+                .map_err(|why| Failure::new(EXIT_USAGE, format!("-l {why}")))?;
+            for spec in &specs {
+                self.spec(spec, transport)?;
+            }
+        }
         Ok(())
     }
 
-    fn spec(&mut self, spec: &ListenSpec) -> Result<(), Failure> {
-        let protocol = spec.protocol.unwrap_or(self.settings.protocol);
+    /// The port where an address names none; `None` if the transport is off.
+    fn port(&self, transport: Transport) -> Option<u16> {
+        match transport {
+            Transport::Tcp => self.settings.tcp_port,
+            Transport::Udp => self.settings.udp_port,
+        }
+    }
+
+    /// Without `-l`: this machine only, on IPv4 and, where there is such a thing, on IPv6.
+    fn loopback(&mut self, transport: Transport) -> Result<(), Failure> {
+        let Some(port) = self.port(transport) else {
+            return Ok(());
+        };
+        let place = Place {
+            transport,
+            protocol: self.settings.protocol,
+        };
+        self.pair(place, Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, port)?;
+        if transport == Transport::Tcp {
+            info!("listening on this machine's loopback only; -l '*' opens the server to others");
+        }
+        Ok(())
+    }
+
+    fn spec(&mut self, spec: &ListenSpec, transport: Transport) -> Result<(), Failure> {
+        let place = Place {
+            transport,
+            protocol: spec.protocol.unwrap_or(self.settings.protocol),
+        };
         match &spec.endpoint {
-            Endpoint::Unix(path) => self.unix(path, protocol),
-            Endpoint::Any { port } => match port.or(self.settings.tcp_port) {
-                Some(port) => self.any(port, protocol),
+            Endpoint::Unix(path) if transport == Transport::Tcp => self.unix(path, place.protocol),
+            Endpoint::Unix(_) => Ok(()),
+            // A port of its own holds for both transports, as in memcached.
+            Endpoint::Any { port } => match port.or(self.port(transport)) {
+                Some(port) => self.pair(place, Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED, port),
                 None => Ok(()),
             },
-            Endpoint::Host { name, port } => match port.or(self.settings.tcp_port) {
-                Some(port) => self.host(name, port, protocol),
+            Endpoint::Host { name, port } => match port.or(self.port(transport)) {
+                Some(port) => self.host(place, name, port),
                 None => Ok(()),
             },
         }
     }
 
-    fn any(&mut self, port: u16, protocol: ProtocolChoice) -> Result<(), Failure> {
-        self.tcp((Ipv4Addr::UNSPECIFIED, port).into(), protocol)
-            .map_err(|error| listen_failure(&format!("*:{port}"), &error))?;
-        self.second_half(Ipv6Addr::UNSPECIFIED, port, protocol)
-    }
-
-    fn host(&mut self, name: &str, port: u16, protocol: ProtocolChoice) -> Result<(), Failure> {
+    fn host(&mut self, place: Place, name: &str, port: u16) -> Result<(), Failure> {
         let addresses = (name, port).to_socket_addrs().map_err(|error| {
             Failure::new(
                 EXIT_OS,
@@ -194,58 +239,82 @@ impl Binder<'_> {
         let mut addresses: Vec<_> = addresses.collect();
         addresses.dedup();
         for address in addresses {
-            self.tcp(address, protocol)
-                .map_err(|error| listen_failure(&address, &error))?;
+            self.open(place, address)
+                .map_err(|error| listen_failure(&place.describe(&address), &error))?;
         }
         Ok(())
     }
 
-    /// The IPv6 listener beside the IPv4 one just added, on the same port where that was chosen by
-    /// the system. A machine without IPv6 does without.
-    fn second_half(
+    /// An IPv4 socket and the IPv6 one beside it, on the same port where the system chose it. A
+    /// machine without IPv6 does without.
+    fn pair(
         &mut self,
-        ip: Ipv6Addr,
+        place: Place,
+        four: Ipv4Addr,
+        six: Ipv6Addr,
         asked: u16,
-        protocol: ProtocolChoice,
     ) -> Result<(), Failure> {
-        let first = self
-            .listeners
-            .last()
-            .and_then(|listener| listener.info.address);
-        let port = first.map_or(asked, |address| address.port());
-        let mut result = self.tcp((ip, port).into(), protocol);
+        let fail = |address: SocketAddr, error: io::Error| {
+            Err(listen_failure(&place.describe(&address), &error))
+        };
+        let first = match self.open(place, (four, asked).into()) {
+            Ok(bound) => bound,
+            Err(error) => return fail((four, asked).into(), error),
+        };
+        let second = (six, first.port()).into();
+        let mut result = self.open(place, second);
         if asked == 0 && result.as_ref().is_err_and(is_in_use) {
-            result = self.tcp((ip, 0).into(), protocol);
+            result = self.open(place, (six, 0).into());
         }
         match result {
-            Err(error) if is_in_use(&error) => {
-                Err(listen_failure(&format!("[{ip}]:{port}"), &error))
-            }
+            Err(error) if is_in_use(&error) => fail(second, error),
             Err(error) => {
-                debug!("not listening on {ip}: {error}");
+                debug!("not listening on {six}: {error}");
                 Ok(())
             }
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
         }
     }
 
-    fn tcp(&mut self, address: SocketAddr, protocol: ProtocolChoice) -> io::Result<()> {
-        let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
+    /// Binds a socket; says to what.
+    fn open(&mut self, place: Place, address: SocketAddr) -> io::Result<SocketAddr> {
+        match place.transport {
+            Transport::Tcp => self.tcp(address, place.protocol),
+            Transport::Udp => self.udp(address, place.protocol),
+        }
+    }
+
+    fn tcp(&mut self, address: SocketAddr, protocol: ProtocolChoice) -> io::Result<SocketAddr> {
+        let socket = new_socket(address, Type::STREAM)?;
         socket.set_reuse_address(true)?;
         // Accepted sockets inherit these two: no system call each.
         socket.set_keepalive(true)?;
         socket.set_tcp_nodelay(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?; // The IPv4 half has a listener of its own.
-        }
         socket.bind(&SockAddr::from(address))?;
         socket.listen(self.settings.backlog)?;
         let listener = TcpListener::from_std(socket.into());
         let bound = listener.local_addr()?;
         let name = display("tcp", bound);
         self.add(Door::Tcp(listener), name, Some(bound), protocol);
-        Ok(())
+        Ok(bound)
+    }
+
+    /// Without SO_REUSEADDR, which over UDP lets two servers share a port without noticing.
+    fn udp(&mut self, address: SocketAddr, protocol: ProtocolChoice) -> io::Result<SocketAddr> {
+        let socket = new_socket(address, Type::DGRAM)?;
+        socket.bind(&SockAddr::from(address))?;
+        let socket = UdpSocket::from_std(socket.into());
+        let bound = socket.local_addr()?;
+        let info = ListenerInfo {
+            name: display("udp", bound),
+            address: Some(bound),
+            protocol,
+        };
+        debug!("listening on {}", info.name);
+        self.sockets
+            .datagrams
+            .push(DatagramSocket::new(socket, info));
+        Ok(bound)
     }
 
     fn unix(&mut self, path: &Path, protocol: ProtocolChoice) -> Result<(), Failure> {
@@ -269,12 +338,38 @@ impl Binder<'_> {
             address,
             protocol,
         };
-        self.listeners.push(Listener {
+        self.sockets.listeners.push(Listener {
             info,
             pending: true,
             door,
         });
     }
+}
+
+/// How a socket is to be opened, apart from its address.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    transport: Transport,
+    protocol: ProtocolChoice,
+}
+
+impl Place {
+    /// The address with its transport, as messages name it.
+    fn describe(self, address: &SocketAddr) -> String {
+        match self.transport {
+            Transport::Tcp => format!("TCP {address}"),
+            Transport::Udp => format!("UDP {address}"),
+        }
+    }
+}
+
+fn new_socket(address: SocketAddr, kind: Type) -> io::Result<socket2::Socket> {
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, None)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?; // The IPv4 half has a socket of its own.
+    }
+    Ok(socket)
 }
 
 fn is_in_use(error: &io::Error) -> bool {

@@ -16,6 +16,7 @@
 mod acceptor;
 mod address;
 mod connection;
+mod datagram;
 mod listener;
 mod logins;
 mod mailbox;
@@ -33,7 +34,8 @@ use crate::base::clock::Clock;
 use crate::base::credentials::Credentials;
 use crate::base::settings::Settings;
 use crate::server::acceptor::Acceptor;
-use crate::server::listener::{Listener, ListenerInfo};
+use crate::server::datagram::DatagramSocket;
+use crate::server::listener::{ListenerInfo, Sockets};
 use crate::server::mailbox::{Mailbox, Message, WAKE};
 use crate::server::roster::Roster;
 use crate::server::worker::Worker;
@@ -109,6 +111,8 @@ pub(crate) struct Hub {
     pub(crate) mailboxes: Box<[Mailbox]>,
     /// What connections came through, by number.
     pub(crate) listeners: Box<[ListenerInfo]>,
+    /// UDP sockets.
+    pub(crate) datagrams: Box<[ListenerInfo]>,
     /// Who is connected.
     pub(crate) roster: Arc<Roster>,
     acceptor: Waker,
@@ -155,13 +159,14 @@ impl Hub {
             .store(u64::from(accepting), Ordering::Relaxed);
     }
 
-    /// memcached's counters take listeners for connections, and `curr_connections` leaves one out.
+    /// memcached's counters take listeners and UDP sockets for connections, and
+    /// `curr_connections` leaves one out.
     fn count_listeners(&self) {
-        let count = self.listeners.len() as u64;
+        let count = (self.listeners.len() + self.datagrams.len()) as u64;
         let counters = &self.shared.server;
         counters
             .curr_connections
-            .store(count - 1, Ordering::Relaxed);
+            .store(count.saturating_sub(1), Ordering::Relaxed);
         counters.total_connections.store(count, Ordering::Relaxed);
         counters
             .connection_structures
@@ -198,6 +203,7 @@ impl Hub {
 pub struct Server {
     hub: Arc<Hub>,
     acceptor: Acceptor,
+    datagrams: Vec<DatagramSocket>,
     /// One per worker, in order.
     polls: Vec<Poll>,
     started: Instant,
@@ -211,14 +217,14 @@ impl Server {
     /// store or nothing to listen on.
     pub fn bind(settings: Settings) -> Result<Self, Failure> {
         let users = logins::load(&settings)?;
-        let listeners = listener::bind_all(&settings)?;
-        Self::with_listeners(settings, users, listeners)
+        let sockets = listener::bind_all(&settings)?;
+        Self::with_sockets(settings, users, sockets)
     }
 
-    fn with_listeners(
+    fn with_sockets(
         settings: Settings,
         users: Credentials,
-        listeners: Vec<Listener>,
+        sockets: Sockets,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
         let threads = settings.threads;
@@ -227,32 +233,36 @@ impl Server {
             .map_err(|why| Failure::new(EXIT_OS, format!("cannot set up the cache: {why}")))?;
         let clock = Clock::new(maintenance::unix_ms());
         let ticks = clock.now().ticks;
-        let entries = listeners.iter().map(|listener| listener.entry(ticks));
+        let entries = sockets.listeners.iter().map(|door| door.entry(ticks));
         let roster = Arc::new(Roster::new(entries.collect(), threads));
         let host = ProcessHost {
             roster: Arc::clone(&roster),
         };
         let shared = Shared::new(settings, store, clock, Box::new(host));
         shared.logins.replace(users);
-        Self::assemble(shared, roster, listeners, started)
+        Self::assemble(shared, roster, sockets, started)
             .map_err(|error| Failure::os("cannot set up event polling", &error))
     }
 
     fn assemble(
         shared: Shared,
         roster: Arc<Roster>,
-        listeners: Vec<Listener>,
+        sockets: Sockets,
         started: Instant,
     ) -> io::Result<Self> {
         let polls = (0..shared.settings.threads)
             .map(|_| Poll::new())
             .collect::<io::Result<Vec<_>>>()?;
         let poll = Poll::new()?;
-        let infos = listeners.iter().map(|listener| listener.info.clone());
+        let Sockets {
+            listeners,
+            datagrams,
+        } = sockets;
         let hub = Arc::new(Hub {
             shared,
             mailboxes: polls.iter().map(Mailbox::new).collect::<io::Result<_>>()?,
-            listeners: infos.collect(),
+            listeners: listeners.iter().map(|door| door.info.clone()).collect(),
+            datagrams: datagrams.iter().map(|socket| socket.info.clone()).collect(),
             roster,
             acceptor: Waker::new(poll.registry(), WAKE)?,
             open: AtomicUsize::new(0),
@@ -264,6 +274,7 @@ impl Server {
         Ok(Self {
             hub,
             acceptor,
+            datagrams,
             polls,
             started,
         })
@@ -272,11 +283,15 @@ impl Server {
     /// The bound TCP addresses, in the order asked for.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.hub
-            .listeners
-            .iter()
-            .filter_map(|listener| listener.address)
-            .collect()
+        let listeners = self.hub.listeners.iter();
+        listeners.filter_map(|info| info.address).collect()
+    }
+
+    /// The bound UDP addresses, in the order asked for.
+    #[must_use]
+    pub fn udp_addresses(&self) -> Vec<SocketAddr> {
+        let sockets = self.hub.datagrams.iter();
+        sockets.filter_map(|info| info.address).collect()
     }
 
     /// A handle that can stop the server from elsewhere.
@@ -317,13 +332,15 @@ impl Server {
     /// # Errors
     /// When the system refuses a thread.
     pub fn spawn(self) -> Result<Running, Failure> {
-        let (addresses, control) = (self.addresses(), self.control());
+        let (addresses, udp_addresses) = (self.addresses(), self.udp_addresses());
+        let control = self.control();
         let thread = thread::Builder::new()
             .name("acceptor".into())
             .spawn(move || self.run())
             .map_err(|error| Failure::os("cannot start a thread", &error))?;
         Ok(Running {
             addresses,
+            udp_addresses,
             control,
             thread: Some(thread),
         })
@@ -334,10 +351,11 @@ impl Server {
         &mut self,
         workers: &mut Vec<JoinHandle<io::Result<()>>>,
     ) -> io::Result<JoinHandle<io::Result<()>>> {
-        for (number, poll) in self.polls.drain(..).enumerate() {
+        let shares = self.deal_datagrams();
+        for (number, (poll, share)) in self.polls.drain(..).zip(shares).enumerate() {
             let hub = Arc::clone(&self.hub);
             workers.push(spawn(format!("worker-{number}"), move || {
-                let result = Worker::new(Arc::clone(&hub), number, poll).run();
+                let result = Worker::new(Arc::clone(&hub), number, poll, share).run();
                 hub.stop(false); // A worker that fails takes the server along.
                 result
             })?);
@@ -347,6 +365,20 @@ impl Server {
             maintenance::run(&hub, started);
             Ok(())
         })
+    }
+
+    /// Gives the UDP sockets to the workers in turn. One worker for each is enough: a datagram is
+    /// answered at once, and nothing is kept of it.
+    fn deal_datagrams(&mut self) -> Vec<Vec<DatagramSocket>> {
+        let ticks = self.hub.shared.clock.now().ticks;
+        let count = self.polls.len();
+        let mut shares: Vec<_> = (0..count).map(|_| vec![]).collect();
+        for (number, socket) in self.datagrams.drain(..).enumerate() {
+            socket.entry.set_active(ticks);
+            self.hub.roster.roll(number % count).enter(&socket.entry);
+            shares[number % count].push(socket);
+        }
+        shares
     }
 }
 
@@ -396,6 +428,7 @@ impl Control {
 /// A server that runs in a thread of its own. Dropping it stops the server.
 pub struct Running {
     addresses: Vec<SocketAddr>,
+    udp_addresses: Vec<SocketAddr>,
     control: Control,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
@@ -405,6 +438,12 @@ impl Running {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The bound UDP addresses, in the order asked for.
+    #[must_use]
+    pub fn udp_addresses(&self) -> &[SocketAddr] {
+        &self.udp_addresses
     }
 
     /// A handle that can stop the server from elsewhere.

@@ -49,18 +49,22 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     } else {
         Some(catch_signals()?)
     };
-    let listeners = bind_all(&settings)?;
+    let sockets = bind_all(&settings)?;
     let background = enter_background(&settings)?;
     let lock_memory = settings.lock_memory;
     let pid_file = settings.pid_file.clone();
     let port_file = env::var_os(PORT_FILE).filter(|_| settings.unix_socket.is_none());
-    let server = Server::with_listeners(settings, users, listeners)?;
+    let server = Server::with_sockets(settings, users, sockets)?;
     if lock_memory {
         os::lock_memory().unwrap_or_else(|error| warn!("-k: cannot lock memory: {error}"));
     }
     if let Some(path) = port_file {
-        write_port_file(Path::new(&path), &server.hub.listeners)
-            .map_err(|error| Failure::os(&format!("{PORT_FILE}={}", path.display()), &error))?;
+        write_port_file(
+            Path::new(&path),
+            &server.hub.listeners,
+            &server.hub.datagrams,
+        )
+        .map_err(|error| Failure::os(&format!("{PORT_FILE}={}", path.display()), &error))?;
     }
     let _pid_file = pid_file.map(|path| PidFile::write(path, background.is_some()));
     let signals = caught.map_or_else(catch_signals, Ok)?;

@@ -56,6 +56,11 @@ pub(crate) struct Entry {
 enum Role {
     /// Lets clients in.
     Listener { name: String },
+    /// Takes datagrams, one peer's at a time.
+    Datagrams {
+        name: String,
+        peer: Mutex<Option<SocketAddr>>,
+    },
     /// Serves one client.
     Client(Client),
 }
@@ -82,6 +87,12 @@ impl Entry {
         Self::new(fd, Role::Client(client), NEW, ticks)
     }
 
+    /// The entry of a UDP socket.
+    pub(crate) fn datagrams(fd: RawFd, name: String) -> Self {
+        let peer = Mutex::new(None);
+        Self::new(fd, Role::Datagrams { name, peer }, "conn_read", 0)
+    }
+
     fn new(fd: RawFd, role: Role, state: &'static str, ticks: u64) -> Self {
         let entry = Self {
             fd,
@@ -106,9 +117,20 @@ impl Entry {
         self.last_active.store(ticks, Ordering::Relaxed);
     }
 
+    /// Notes whose datagram a UDP socket is at.
+    pub(crate) fn set_peer(&self, now: Option<SocketAddr>) {
+        if let Role::Datagrams { peer, .. } = &self.role {
+            *peer.lock() = now;
+        }
+    }
+
     fn report(&self, is_served: bool, roster: &Roster) -> SocketReport {
         let (is_udp, address, listen_address) = match &self.role {
             Role::Listener { name } => (false, name.clone(), None),
+            Role::Datagrams { name, peer } => match *peer.lock() {
+                Some(peer) => (true, display("udp", peer), Some(name.clone())),
+                None => (true, name.clone(), None),
+            },
             Role::Client(client) => {
                 let (peer, local) = roster.addresses(client);
                 (false, peer, Some(local))
@@ -144,10 +166,8 @@ impl Roll {
     }
 
     /// Adds a socket.
-    pub(crate) fn enter(&self, entry: Entry) -> Arc<Entry> {
-        let entry = Arc::new(entry);
-        self.entries.lock().insert(entry.fd, Arc::clone(&entry));
-        entry
+    pub(crate) fn enter(&self, entry: &Arc<Entry>) {
+        self.entries.lock().insert(entry.fd, Arc::clone(entry));
     }
 
     /// Removes a socket that is about to be closed.
@@ -243,7 +263,8 @@ mod tests {
     fn sockets_of_all_workers_are_listed_by_descriptor() {
         let roster = roster();
         let enter = |worker: usize, fd, client| {
-            roster.roll(worker).enter(Entry::client(fd, client, 40));
+            let entry = Arc::new(Entry::client(fd, client, 40));
+            roster.roll(worker).enter(&entry);
         };
         let client = Client {
             listener: 0,
@@ -277,6 +298,22 @@ mod tests {
     }
 
     #[test]
+    fn a_udp_socket_shows_its_peer_while_it_is_at_its_datagram() {
+        let roster = roster();
+        let entry = Arc::new(Entry::datagrams(9, "udp:127.0.0.1:11211".into()));
+        roster.roll(1).enter(&entry);
+        let addresses = || {
+            let last = roster.report().pop().unwrap();
+            assert!(last.is_udp);
+            (last.address, last.listen_address)
+        };
+        let name = "udp:127.0.0.1:11211".to_string();
+        assert_eq!(addresses(), (name.clone(), None));
+        entry.set_peer(Some("127.0.0.1:5000".parse().unwrap()));
+        assert_eq!(addresses(), ("udp:127.0.0.1:5000".into(), Some(name)));
+    }
+
+    #[test]
     fn whoever_is_served_shows_it_until_the_worker_rests() {
         let roster = roster();
         let client = Client {
@@ -284,7 +321,8 @@ mod tests {
             peer: None,
             local: None,
         };
-        let entry = roster.roll(0).enter(Entry::client(9, client, 40));
+        let entry = Arc::new(Entry::client(9, client, 40));
+        roster.roll(0).enter(&entry);
         let state = || roster.report().last().map(|report| report.state);
         assert_eq!(state(), Some(NEW));
         roster.roll(0).serve(9);

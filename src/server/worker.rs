@@ -19,6 +19,7 @@
 use crate::base::clock::TICKS_PER_SECOND;
 use crate::server::Hub;
 use crate::server::connection::{Arrival, Connection, Desk, Turn};
+use crate::server::datagram::DatagramSocket;
 use crate::server::mailbox::{Message, WAKE};
 use crate::server::table::Table;
 use log::debug;
@@ -53,6 +54,8 @@ pub(crate) struct Worker {
     poll: Poll,
     desk: Desk,
     table: Table<Connection>,
+    /// UDP sockets that are this worker's.
+    datagrams: Vec<DatagramSocket>,
     /// Connections that have more to do; each at most once (`Connection::queued`).
     ready: VecDeque<Token>,
     /// Clock second of the last idle scan.
@@ -61,8 +64,13 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Worker `number`, which waits on `poll`.
-    pub(crate) fn new(hub: Arc<Hub>, number: usize, poll: Poll) -> Self {
+    /// Worker `number`, which waits on `poll` and serves `datagrams` beside its connections.
+    pub(crate) fn new(
+        hub: Arc<Hub>,
+        number: usize,
+        poll: Poll,
+        datagrams: Vec<DatagramSocket>,
+    ) -> Self {
         let desk = Desk::new(Arc::clone(&hub), number);
         Self {
             hub,
@@ -70,6 +78,7 @@ impl Worker {
             poll,
             desk,
             table: Table::default(),
+            datagrams,
             ready: VecDeque::new(),
             scanned_at: 0,
             stopping: false,
@@ -78,6 +87,7 @@ impl Worker {
 
     /// Serves until told to stop, then drains.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        self.watch_datagrams()?;
         let mut events = Events::with_capacity(EVENTS_LEN);
         while !self.stopping {
             self.wait(&mut events, self.patience())?;
@@ -85,6 +95,9 @@ impl Worker {
             for event in &events {
                 if event.token() == WAKE {
                     self.read_mail();
+                } else if let Some(socket) = self.datagrams.get_mut(datagram_number(event.token()))
+                {
+                    socket.pending = true;
                 } else if self.note(event.token(), event) {
                     self.serve(event.token(), alone);
                 }
@@ -94,6 +107,7 @@ impl Worker {
                     self.serve(token, alone);
                 }
             }
+            self.serve_datagrams();
             self.kick_idle();
         }
         self.drain(&mut events)
@@ -110,7 +124,7 @@ impl Worker {
     }
 
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.datagrams.iter().any(|socket| socket.pending) {
             return Some(Duration::ZERO);
         }
         let scans = self.hub.shared.settings.idle_timeout_s > 0 && self.table.len() > 0;
@@ -176,6 +190,24 @@ impl Worker {
             Turn::Close => self.close(token),
             Turn::Shutdown { graceful } => {
                 self.close(token);
+                self.hub.stop(graceful);
+            }
+        }
+    }
+
+    fn watch_datagrams(&mut self) -> io::Result<()> {
+        for (number, socket) in self.datagrams.iter_mut().enumerate() {
+            let token = datagram_token(number);
+            let registry = self.poll.registry();
+            registry.register(socket.socket(), token, Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    /// Answers a batch of datagrams of each socket that has some.
+    fn serve_datagrams(&mut self) {
+        for socket in self.datagrams.iter_mut().filter(|socket| socket.pending) {
+            if let Some(graceful) = socket.serve(&mut self.desk) {
                 self.hub.stop(graceful);
             }
         }
@@ -276,4 +308,14 @@ impl Worker {
             self.close(token);
         }
     }
+}
+
+/// The token of a worker's UDP socket: below [`WAKE`], where no connection's token is.
+fn datagram_token(number: usize) -> Token {
+    Token(WAKE.0 - 1 - number)
+}
+
+/// Which UDP socket a token means; a number that none has for all other tokens.
+fn datagram_number(token: Token) -> usize {
+    (WAKE.0 - 1).wrapping_sub(token.0)
 }

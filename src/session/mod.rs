@@ -29,6 +29,7 @@ mod admin;
 mod auth;
 mod binary;
 mod classic;
+mod datagram;
 mod meta;
 mod output;
 mod report;
@@ -38,6 +39,7 @@ mod tally;
 mod turn;
 mod upload;
 
+pub use datagram::{DATAGRAM_REPLY_MAX, answer_datagram};
 pub use output::Output;
 pub use shared::{Context, Host, Shared};
 

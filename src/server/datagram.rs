@@ -1,0 +1,204 @@
+//! UDP: sockets whose datagrams are requests of their own.
+//!
+//! ```text
+//!    0        2          4                    6          8                         1,400
+//!   ┌────────┬──────────┬────────────────────┬──────────┬───────────────────────────────┐
+//!   │ id     │ sequence │ datagrams in total │ reserved │ requests, or part of a reply  │
+//!   └────────┴──────────┴────────────────────┴──────────┴───────────────────────────────┘
+//! ```
+//!
+//! A request is one datagram, and its replies are one message: the id as it came, counted from 0,
+//! as many as it says. What is no whole request, or no request of ours, is dropped without a word,
+//! and so is what the network takes no more of: UDP promises nothing.
+
+use crate::server::connection::Desk;
+use crate::server::listener::ListenerInfo;
+use crate::server::roster::Entry;
+use crate::session::{Context, Output, Progress, answer_datagram};
+use log::debug;
+use mio::net::UdpSocket;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+
+/// Bytes of the header.
+const HEADER_LEN: usize = 8;
+
+/// Bytes of a sent datagram at most, header included: they fit an Ethernet frame with some room
+/// for tunnels, so that none is fragmented.
+const DATAGRAM_MAX: usize = 1400;
+
+/// Datagrams answered in a row before connections have their turn.
+const BATCH_LEN: usize = 32;
+
+/// A UDP socket, served by one worker.
+#[derive(Debug)]
+pub(crate) struct DatagramSocket {
+    pub(crate) info: ListenerInfo,
+    /// Datagrams may be waiting that no further edge will announce.
+    pub(crate) pending: bool,
+    /// What `stats conns` shows of it.
+    pub(crate) entry: Arc<Entry>,
+    socket: UdpSocket,
+}
+
+impl DatagramSocket {
+    /// A bound socket.
+    pub(crate) fn new(socket: UdpSocket, info: ListenerInfo) -> Self {
+        let entry = Entry::datagrams(socket.as_raw_fd(), info.name.clone());
+        Self {
+            info,
+            pending: true,
+            entry: Arc::new(entry),
+            socket,
+        }
+    }
+
+    /// The socket, for registration.
+    pub(crate) fn socket(&mut self) -> &mut UdpSocket {
+        &mut self.socket
+    }
+
+    fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Answers what is waiting, up to a batch; `Some` if the process is to stop, and whether
+    /// gracefully.
+    pub(crate) fn serve(&mut self, desk: &mut Desk) -> Option<bool> {
+        for _ in 0..BATCH_LEN {
+            match self.socket.recv_from(&mut desk.scratch) {
+                Ok((len, peer)) => {
+                    if let Progress::Shutdown { graceful } = self.answer(desk, len, peer) {
+                        return Some(graceful);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    // After a failure that lasts, the next datagram's edge is soon enough.
+                    self.pending = false;
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        debug!("{}: cannot receive: {error}", self.info.name);
+                    }
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// Answers the datagram of `len` bytes in the scratch buffer.
+    fn answer(&self, desk: &mut Desk, len: usize, peer: SocketAddr) -> Progress {
+        let shared = &desk.hub.shared;
+        let counters = &shared.counters[desk.worker];
+        counters.bytes_read.add(len as u64);
+        let now = shared.clock.now();
+        self.entry.set_active(now.ticks);
+        let Some((id, requests)) = parse(&desk.scratch[..len]) else {
+            return Progress::NeedInput;
+        };
+        let roll = desk.hub.roster.roll(desk.worker);
+        self.entry.set_peer(Some(peer));
+        roll.serve(self.fd());
+        let mut context = Context {
+            shared,
+            lane: &mut desk.lane,
+            counters,
+            now,
+        };
+        let protocol = self.info.protocol;
+        let progress = answer_datagram(&mut context, protocol, requests, &mut desk.output);
+        roll.rest();
+        self.entry.set_peer(None);
+        let reply = take(&mut desk.output);
+        let sent = self.send(id, &reply, peer);
+        counters.bytes_written.add(sent);
+        progress
+    }
+
+    /// Sends a message; says how many bytes of datagrams that took.
+    fn send(&self, id: u16, reply: &[u8], peer: SocketAddr) -> u64 {
+        let mut sent = 0;
+        for datagram in datagrams(id, reply) {
+            match self.socket.send_to(&datagram, peer) {
+                Ok(count) => sent += count as u64,
+                Err(error) => {
+                    debug!("{}: cannot answer {peer}: {error}", self.info.name);
+                    break; // A message with a gap is of no use.
+                }
+            }
+        }
+        sent
+    }
+}
+
+/// The id and the requests of a datagram, if it is a whole message.
+fn parse(datagram: &[u8]) -> Option<(u16, &[u8])> {
+    let (header, requests) = datagram.split_first_chunk::<HEADER_LEN>()?;
+    let [id_high, id_low, _, _, count_high, count_low, _, _] = *header;
+    let is_whole = u16::from_be_bytes([count_high, count_low]) == 1;
+    (is_whole && !requests.is_empty()).then_some((u16::from_be_bytes([id_high, id_low]), requests))
+}
+
+/// The datagrams of a message; none for an empty one.
+fn datagrams(id: u16, message: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let parts = message.chunks(DATAGRAM_MAX - HEADER_LEN);
+    let count = u16::try_from(parts.len()).expect("replies to datagrams are bounded");
+    (0..count).zip(parts).map(move |(sequence, part)| {
+        let mut datagram = Vec::with_capacity(HEADER_LEN + part.len());
+        for field in [id, sequence, count, 0] {
+            datagram.extend_from_slice(&field.to_be_bytes());
+        }
+        datagram.extend_from_slice(part);
+        datagram
+    })
+}
+
+/// Takes everything out of `output`.
+fn take(output: &mut Output) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(output.pending());
+    while !output.is_empty() {
+        let front = output.front();
+        let count = front.len();
+        bytes.extend_from_slice(front);
+        output.advance(count);
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_one_datagram_with_something_in_it() {
+        let whole = b"\x12\x34\0\x07\0\x01\x99\x99get k\r\n";
+        assert_eq!(parse(whole), Some((0x1234, &b"get k\r\n"[..])));
+        for junk in [
+            &b""[..],
+            b"\0\x01\0\0\0\x01\0",
+            b"\0\x01\0\0\0\x01\0\0",
+            b"\0\x01\0\0\0\0\0\0get k\r\n",
+            b"\0\x01\0\0\0\x02\0\0get k\r\n",
+            b"\0\x01\0\0\x01\x01\0\0get k\r\n",
+        ] {
+            assert_eq!(parse(junk), None, "{junk:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_into_datagrams_of_at_most_1400_bytes() {
+        assert_eq!(datagrams(1, b"").count(), 0);
+        let message: Vec<u8> = (0..2 * 1392 + 1).map(|n| (n % 251) as u8).collect();
+        let sent: Vec<_> = datagrams(0xfffe, &message).collect();
+        let lens: Vec<_> = sent.iter().map(Vec::len).collect();
+        assert_eq!(lens, [1400, 1400, 9]);
+        for (sequence, datagram) in (0..).zip(&sent) {
+            assert_eq!(datagram[..8], [0xff, 0xfe, 0, sequence, 0, 3, 0, 0]);
+        }
+        let received = sent.iter().flat_map(|datagram| &datagram[8..]);
+        assert!(received.eq(&message));
+        assert_eq!(datagrams(1, &message[..1392]).count(), 1);
+    }
+}
