@@ -2,4 +2,5 @@
 
 pub mod binary;
 pub mod meta;
+pub mod peek;
 pub mod text;

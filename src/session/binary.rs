@@ -6,16 +6,17 @@
 use crate::base::clock::{Expiry, Now};
 use crate::base::key::Key;
 use crate::protocol::binary::{
-    Command, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, StoreKind, Then,
-    parse,
+    Command, Gate, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, StoreKind,
+    Then, parse,
 };
+use crate::protocol::peek;
 use crate::protocol::text::reply::END;
 use crate::session::admin::flush;
 use crate::session::auth::Sasl;
 use crate::session::report::{Group, report};
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{self, Finish, Incoming, receive};
-use crate::session::{Context, Output, Progress, Shared, State, tally};
+use crate::session::{Context, Output, Progress, Shared, State, ahead, tally};
 use crate::stats::{COMPATIBLE_VERSION, Sink};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, Item, PinnedValue, StoreError,
@@ -28,7 +29,11 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
     if turn.commands_left == 0 && rest.len() >= HEADER_LEN {
         return Step::stop(State::Command, Progress::Yield);
     }
-    match parse(rest, sasl.gate()) {
+    let gate = sasl.gate();
+    if gate == Gate::Open {
+        ahead::look(turn, peek::binary);
+    }
+    match parse(rest, gate) {
         Parsed::Incomplete { .. } => Step::stop(State::Command, Progress::NeedInput),
         Parsed::Refused(refusal) => {
             turn.count_command();

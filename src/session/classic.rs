@@ -1,6 +1,7 @@
 //! The classic commands other than retrievals: from a line to the store and back to a reply.
 
 use crate::base::key::Key;
+use crate::protocol::peek;
 use crate::protocol::text::keys::{RetrievalVerb, may_be_long};
 use crate::protocol::text::reply::{push_number, push_version};
 use crate::protocol::text::{
@@ -8,7 +9,7 @@ use crate::protocol::text::{
 };
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{Finish, Incoming, Refusal, receive};
-use crate::session::{Progress, Session, State, admin, meta, retrieval, tally};
+use crate::session::{Progress, Session, State, admin, ahead, meta, retrieval, tally};
 use crate::stats::COMPATIBLE_VERSION;
 use crate::store::{
     Arith, Counted, Deleted, Fetch, Fetched, StoreMode, StoreOutcome, StoreRequest, Stored,
@@ -29,6 +30,7 @@ pub(super) fn command(turn: &mut Turn<'_, '_>) -> Step {
     if let Some((verb, from)) = RetrievalVerb::at_start_of(rest) {
         return retrieval::begin(turn, verb, from);
     }
+    ahead::look(turn, peek::text);
     match memchr(b'\n', &rest[..rest.len().min(LINE_MAX + 1)]) {
         Some(newline) => run_line(turn, newline + 1),
         None if rest.len() > LINE_MAX => long_line(turn),

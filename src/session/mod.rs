@@ -26,6 +26,7 @@
 //! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
 
 mod admin;
+mod ahead;
 mod auth;
 mod binary;
 mod classic;

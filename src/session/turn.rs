@@ -19,6 +19,8 @@ pub(super) struct Turn<'t, 'c> {
     pub(super) out: &'t mut Output,
     /// Commands left before others get their turn.
     pub(super) commands_left: u32,
+    /// Up to where requests have been looked at ahead of their turn.
+    pub(super) looked_to: usize,
 }
 
 impl<'t, 'c> Turn<'t, 'c> {
@@ -31,6 +33,7 @@ impl<'t, 'c> Turn<'t, 'c> {
             at: 0,
             out,
             commands_left,
+            looked_to: 0,
         }
     }
 

@@ -76,14 +76,7 @@ impl Arena {
     /// Asks the processor to fetch the cache line at `at`.
     #[inline]
     pub(crate) fn prefetch(&self, at: usize) {
-        let word: *const AtomicU64 = &raw const self.words()[at / WORD];
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch of any address is harmless, and this one is in the mapping.
-        unsafe {
-            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(word.cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = word;
+        prefetch(&self.words()[at / WORD]);
     }
 
     /// Copies the bytes from `at` on into `out`.
@@ -170,6 +163,19 @@ impl Arena {
     }
 }
 
+/// Asks the processor to fetch the cache line of `word`.
+#[inline]
+fn prefetch(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address is harmless, and this one is that of a reference.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>((&raw const *word).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}
+
 /// Replaces the bytes of one word from `skip` on.
 #[inline]
 fn patch(word: &AtomicU64, skip: usize, bytes: &[u8]) {
@@ -185,14 +191,14 @@ mod tests {
     #[test]
     fn bytes_come_back_from_every_offset_and_length() {
         let arena = Arena::new(4096).unwrap();
-        let bytes: Vec<u8> = (1..=100).collect();
+        let bytes: Vec<u8> = (0..2100).map(|n| (n % 251) as u8 + 1).collect();
         for at in 0..24 {
-            for len in 0..64 {
-                arena.write(0, &[0xee; 128]);
+            for len in (0..64).chain(2000..2010) {
+                arena.write(0, &[0xee; 2100]);
                 arena.write(at, &bytes[..len]);
-                let mut back = vec![0; 128];
+                let mut back = vec![0; 2100];
                 arena.read(0, &mut back);
-                let mut expected = vec![0xee; 128];
+                let mut expected = vec![0xee; 2100];
                 expected[at..at + len].copy_from_slice(&bytes[..len]);
                 assert_eq!(back, expected, "{len} bytes at {at}");
                 let mut appended = vec![7];
