@@ -1,16 +1,20 @@
 """A list of named checks, run one after the other against freshly flushed servers.
 
 A check is a function whose name is a sentence. It fails by raising. One line is printed for each:
-`ok <client>: <name>` or `FAILED <client>: <name>: <why>`; the exit status tells whether all passed.
+`ok <client>, <mode>: <name>` or `FAILED <client>, <mode>: <name>: <why>`; the exit status tells
+whether all passed.
 """
 
 import os
 import socket
+import struct
 import sys
 import time
 import traceback
 
-# Addresses as host:port; set by `run`.
+# All set by `run`, which also says what modes there are; addresses are host:port.
+MODE = os.environ["MODE"]
+USERNAME, PASSWORD = os.environ["USERNAME"], os.environ["PASSWORD"]
 SERVERS = os.environ["SERVERS"].split(",")
 ADDRESSES = [(host, int(port)) for host, port in (server.rsplit(":", 1) for server in SERVERS)]
 
@@ -23,10 +27,15 @@ def check(function):
     return function
 
 
+def check_in(*modes):
+    """Decorator: a check of only some modes."""
+    return check if MODE in modes else lambda function: function
+
+
 def main(client):
     failures = 0
     for function in _checks:
-        name = f"{client}: {function.__name__.replace('_', ' ')}"
+        name = f"{client}, {MODE}: {function.__name__.replace('_', ' ')}"
         try:
             flush()
             function()
@@ -40,10 +49,30 @@ def main(client):
 
 
 def flush():
+    """Empties the servers, without any client's help."""
     for address in ADDRESSES:
         with socket.create_connection(address, timeout=10) as connection:
-            connection.sendall(b"flush_all\r\n")
-            assert connection.recv(100) == b"OK\r\n"
+            if MODE == "sasl":
+                binary(connection, 0x21, b"PLAIN", f"\0{USERNAME}\0{PASSWORD}".encode())
+                binary(connection, 0x08)
+                continue
+            if MODE == "login":
+                token = f"{USERNAME} {PASSWORD}"
+                line(connection, f"set login 0 0 {len(token)}\r\n{token}\r\n", "STORED\r\n")
+            line(connection, "flush_all\r\n", "OK\r\n")
+
+
+def line(connection, request, reply):
+    connection.sendall(request.encode())
+    equal(connection.recv(100).decode(), reply)
+
+
+def binary(connection, opcode, key=b"", value=b""):
+    """A request of the binary protocol that has to succeed."""
+    sizes = len(key), 0, 0, 0, len(key) + len(value), 0, 0
+    connection.sendall(struct.pack(">BBHBBHIIQ", 0x80, opcode, *sizes) + key + value)
+    reply = connection.recv(1000)
+    equal(int.from_bytes(reply[6:8], "big"), 0)
 
 
 def equal(left, right):

@@ -1,13 +1,15 @@
-"""pylibmc: libmemcached under Python, in text mode."""
+"""pylibmc: libmemcached under Python, in text and in binary mode, with and without a login."""
 
 import pylibmc
-from checks import SERVERS, check, equal, eventually, main
+from checks import (MODE, PASSWORD, SERVERS, USERNAME, check, check_in, equal, eventually, main)
 
 BEHAVIORS = {"cas": True, "tcp_nodelay": True, "ketama": True}
 
 
-def client(servers=SERVERS[:1], **behaviors):
-    return pylibmc.Client(servers, binary=False, behaviors={**BEHAVIORS, **behaviors})
+def client(servers=SERVERS[:1], username=USERNAME, password=PASSWORD, **behaviors):
+    login = {"username": username, "password": password} if MODE == "sasl" else {}
+    return pylibmc.Client(servers, binary=MODE != "text", behaviors={**BEHAVIORS, **behaviors},
+                          **login)
 
 
 @check
@@ -40,7 +42,10 @@ def many_keys_at_once():
 @check
 def add_and_replace_look_first():
     c = client()
-    equal(c.replace("key", 1), False)
+    try:
+        equal(c.replace("key", 1), False)
+    except pylibmc.NotFound:  # over binary the answer tells more
+        equal(MODE == "text", False)
     equal(c.add("key", 2), True)
     equal(c.add("key", 3), False)
     equal(c.replace("key", 4), True)
@@ -156,6 +161,18 @@ def statistics_can_be_read():
     for _, numbers in stats:
         assert int(numbers["limit_maxbytes"]) > 0
         assert numbers["version"].startswith(b"1.6."), numbers["version"]
+
+
+@check_in("sasl")
+def a_wrong_password_opens_nothing():
+    client().set("key", "x")
+    for username, password in [(USERNAME, "wrong"), ("owl", PASSWORD), (USERNAME, "")]:
+        try:
+            client(username=username, password=password).get("key")
+        except pylibmc.Error:
+            continue
+        raise AssertionError(f"{username} and {password!r} were let in")
+    equal(client().get("key"), "x")
 
 
 main("pylibmc")

@@ -1,16 +1,37 @@
-"""pymemcache: what Django and many others use. Speaks text."""
+"""pymemcache: what Django and many others use. Speaks text, with and without a login."""
 
 from concurrent.futures import ThreadPoolExecutor
 
-from checks import ADDRESSES, check, equal, eventually, main
+from checks import (ADDRESSES, MODE, PASSWORD, USERNAME, check, check_in, equal, eventually,
+                    main)
 from pymemcache import serde
 from pymemcache.client.base import Client, PooledClient
 from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheClientError, MemcacheServerError
 
 
+class LoginClient(Client):
+    """Logs in on each new connection: the library leaves that to its users."""
+
+    token = f"{USERNAME} {PASSWORD}".encode()
+
+    def _connect(self):
+        super()._connect()
+        if MODE == "login":
+            self.set("login", self.token, noreply=False)
+
+
+class LoginPooledClient(PooledClient):
+    client_class = LoginClient
+
+
+class LoginHashClient(HashClient):
+    client_class = LoginClient
+
+
 def client(**options):
-    return Client(ADDRESSES[0], timeout=10, connect_timeout=10, default_noreply=False, **options)
+    return LoginClient(ADDRESSES[0], timeout=10, connect_timeout=10, default_noreply=False,
+                       **options)
 
 
 @check
@@ -82,7 +103,7 @@ def counters_count():
 
 @check
 def counters_lose_nothing_among_threads():
-    pool = PooledClient(ADDRESSES[0], timeout=10, max_pool_size=8, default_noreply=False)
+    pool = LoginPooledClient(ADDRESSES[0], timeout=10, max_pool_size=8, default_noreply=False)
     pool.set("key", b"0")
     with ThreadPoolExecutor(8) as threads:
         results = list(threads.map(lambda _: pool.incr("key", 1), range(2000)))
@@ -204,11 +225,11 @@ def stats_and_version_can_be_read():
 
 @check
 def keys_spread_over_three_servers():
-    c = HashClient(ADDRESSES, timeout=10, default_noreply=False)
+    c = LoginHashClient(ADDRESSES, timeout=10, default_noreply=False)
     values = {f"key{n}": str(n).encode() for n in range(200)}
     equal(c.set_many(values), [])
     equal(c.get_many(list(values)), values)
-    held = [len(Client(address, timeout=10).get_many(list(values))) for address in ADDRESSES]
+    held = [len(LoginClient(address, timeout=10).get_many(list(values))) for address in ADDRESSES]
     equal(sum(held), 200)
     assert all(count > 20 for count in held), held
 
@@ -223,6 +244,22 @@ def a_key_too_long_is_an_error_not_a_break():
         pass
     equal(c.set("k" * 250, b"x"), True)
     equal(c.get("k" * 250), b"x")
+
+
+@check_in("login")
+def nothing_is_open_without_the_password():
+    client().set("key", b"x")
+    stranger = Client(ADDRESSES[0], timeout=10, default_noreply=False)
+    for command in [lambda: stranger.get("key"), lambda: stranger.stats(),
+                    lambda: stranger.set("login", f"{USERNAME} wrong".encode()),
+                    lambda: stranger.flush_all()]:
+        try:
+            command()
+        except MemcacheClientError:
+            continue
+        raise AssertionError("a stranger was let in")
+    equal(stranger.set("login", LoginClient.token), True)  # on the same connection or another
+    equal(client().get("key"), b"x")
 
 
 main("pymemcache")

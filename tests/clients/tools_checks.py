@@ -1,23 +1,26 @@
-"""libmemcached's command-line tools, in text mode."""
+"""libmemcached's command-line tools, in text and in binary mode, with and without a login."""
 
 import os
 import subprocess
 import tempfile
 
-from checks import SERVERS, check, equal, main
-
-OPTION = f"--servers={SERVERS[0]}"
+from checks import MODE, PASSWORD, SERVERS, USERNAME, check, check_in, equal, main
 
 
-def tool(name, *words, status=0):
-    result = subprocess.run([name, OPTION, *words], stdout=subprocess.PIPE,
+def tool(name, *words, status=0, password=PASSWORD):
+    options = [f"--servers={SERVERS[0]}"]
+    if MODE != "text" and name != "memcping":  # with a login, memcping speaks binary anyway
+        options += ["--binary"]
+    if MODE == "sasl":
+        options += [f"--username={USERNAME}", f"--password={password}"]
+    result = subprocess.run([name, *options, *words], stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, timeout=20, check=False)
     output = result.stdout.decode()
     assert result.returncode == status, f"{name} ended with {result.returncode}: {output}"
     return output
 
 
-@check
+@check_in("text", "sasl")
 def memcping_reaches_the_server():
     tool("memcping")
 
@@ -53,6 +56,13 @@ def memcflush_forgets():
         tool("memcexist", key)
         tool("memcflush")
         tool("memcexist", key, status=1)
+
+
+@check_in("sasl")
+def a_wrong_password_opens_nothing():
+    for name, *words in [("memcping",), ("memccat", "key"), ("memcflush",), ("memcstat",)]:
+        output = tool(name, *words, password="wrong", status=1)
+        assert "AUTHENTICATION FAILURE" in output.upper(), output
 
 
 main("libmemcached-tools")
