@@ -36,6 +36,7 @@
 pub mod base;
 pub mod cli;
 pub mod protocol;
+pub mod recipes;
 pub mod server;
 pub mod session;
 pub mod stats;

@@ -20,6 +20,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("main", &["base", "server", "cli"]),
     // Tools talk to a server over the wire; they must not know its inside.
     ("bin", &["base"]),
+    // Documentation alone.
+    ("recipes", &[]),
     // The crate's front page only declares the layers.
     ("lib", &[]),
 ];
