@@ -11,7 +11,7 @@ mod extended;
 mod flags;
 
 use crate::base::settings::{ProtocolChoice, Settings};
-use crate::server::{EXIT_USAGE, Failure, ListenSpec};
+use crate::server::{EXIT_USAGE, Failure, ListenSpec, process};
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::env;
@@ -310,9 +310,7 @@ impl Reader<'_> {
     fn store(&mut self) -> Result<(), Failure> {
         self.settings.store.evict = !self.is_set("disable-evictions");
         self.settings.store.cas = !self.is_set("disable-cas");
-        if self.is_set("enable-largepages") {
-            self.notes.push("-L: accepted, without effect here".into());
-        }
+        self.settings.store.huge_pages = self.is_set("enable-largepages");
         if let Some(text) = self.value("slab-growth-factor") {
             let factor = text.parse().ok().filter(|factor: &f64| *factor > 1.0);
             let factor = factor.filter(|factor| factor.is_finite());
@@ -322,10 +320,15 @@ impl Reader<'_> {
         let chunk = self.number("slab-min-size", "-n", 1..=MIB)?;
         self.settings.store.chunk_size_min = chunk.map(|size| size as u32);
         if let Some(text) = self.value("memory-limit") {
-            let size = parse_size(text, MIB).filter(|size| (MIB..=MEMORY_MAX).contains(size));
+            let size = match text.strip_suffix('%') {
+                Some(percent) => share_of_memory(percent),
+                None => parse_size(text, MIB),
+            };
+            let size = size.filter(|size| (MIB..=MEMORY_MAX).contains(size));
             self.settings.store.memory_limit = size.ok_or_else(|| {
                 bad(format!(
-                    "-m {text}: need a size in MiB, or with k, m or g, of 1 MiB or more"
+                    "-m {text}: need a size in MiB, or with k, m or g, of 1 MiB or more, or 1% to \
+                     100% of the memory there is"
                 ))
             })?;
         }
@@ -433,6 +436,13 @@ fn parse_size(text: &str, unit: u64) -> Option<u64> {
         _ => (text, unit),
     };
     digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// So many percent of what the container or the machine has.
+fn share_of_memory(percent: &str) -> Option<u64> {
+    let percent: u64 = percent.parse().ok().filter(|p| (1..=100).contains(p))?;
+    let memory: u64 = process::memory_available()?;
+    Some(memory / 100 * percent)
 }
 
 fn parse_protocol(name: &str) -> Result<ProtocolChoice, Failure> {

@@ -83,6 +83,8 @@ pub struct StoreSettings {
     pub cas: bool,
     /// Which items to evict (`-o eviction=`).
     pub policy: EvictionPolicy,
+    /// Ask the kernel for huge pages (`-L`).
+    pub huge_pages: bool,
     /// Seed of the key hash; `None` draws one.
     pub hash_seed: Option<u64>,
 }
@@ -231,6 +233,7 @@ impl Default for StoreSettings {
             evict: true,
             cas: true,
             policy: EvictionPolicy::S3Clock,
+            huge_pages: false,
             hash_seed: None,
         }
     }

@@ -107,7 +107,7 @@ fn memory() -> Vec<Arg> {
             "memory-limit",
             'm',
             "size",
-            "memory in MiB, or with k, m or g [64]",
+            "memory in MiB, with k, m or g, or in % of what there is [64]",
         ),
         value(
             "max-item-size",
@@ -121,7 +121,7 @@ fn memory() -> Vec<Arg> {
             "answer an error when full instead of evicting",
         ),
         switch("lock-memory", 'k', "keep all memory out of swap"),
-        switch("enable-largepages", 'L', "accepted, without effect"),
+        switch("enable-largepages", 'L', "keep items in huge pages"),
         value(
             "slab-growth-factor",
             'f',

@@ -130,6 +130,10 @@ fn a_udp_port_alone_is_the_tcp_port_too() {
 fn sizes_take_suffixes_in_either_case() {
     assert_eq!(settings("-m 1g").store.memory_limit, 1 << 30);
     assert_eq!(settings("-m 512M").store.memory_limit, 512 << 20);
+    let half = settings("-m 50%").store.memory_limit;
+    let all = settings("-m 100%").store.memory_limit;
+    assert!(half > 1 << 20 && half.abs_diff(all / 2) < 1 << 10);
+    assert!(settings("-L").store.huge_pages && !settings("").store.huge_pages);
     assert_eq!(settings("-I 1024").store.item_size_max, 1024);
     assert_eq!(settings("-I 2M").store.item_size_max, 2 << 20);
     assert_eq!(settings("-I 512k").store.item_size_max, 512 << 10);
@@ -194,6 +198,7 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
         ("-R 0", 1, "-R 0: must be at least 1"),
         ("-m -5", 1, "-m -5: need a size"),
         ("-m 0", 1, "-m 0: need a size"),
+        ("-m 101%", 1, "-m 101%: need a size"),
         ("-m", 1, "--memory-limit: needs a value"),
         ("-p abc", 1, "-p abc: not a port number"),
         ("-p 65536", 64, "-p 65536: ports go from 1 to 65535"),

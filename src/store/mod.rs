@@ -142,8 +142,12 @@ impl Store {
             sparse: limit < 32 << 20,
         });
         let classes = table.len();
+        let slabs = Slabs::new(geometry, table)?;
+        if settings.huge_pages {
+            slabs.arena.use_huge_pages();
+        }
         Ok(Arc::new(Self {
-            slabs: Slabs::new(geometry, table)?,
+            slabs,
             stripes: (0..1 << stripe_bits)
                 .map(|_| CachePadded::default())
                 .collect(),

@@ -51,6 +51,13 @@ impl Arena {
         })
     }
 
+    /// Asks the kernel for huge pages: lookups then wait for one page table less. Where there are
+    /// none to be had nothing changes.
+    pub(crate) fn use_huge_pages(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = self.map.advise(memmap2::Advice::HugePage);
+    }
+
     /// All of it.
     #[inline]
     fn words(&self) -> &[AtomicU64] {
