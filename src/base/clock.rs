@@ -99,6 +99,20 @@ impl Expiry {
         }
     }
 
+    /// When something that a client asked for in `exptime` seconds is to be done.
+    ///
+    /// The table above holds, but the moment is the last tick before it and not the first one
+    /// after: a client that counts the seconds itself finds it done.
+    #[must_use]
+    pub fn appointment(exptime: i64, now: Now) -> Self {
+        match exptime {
+            1..=EXPTIME_RELATIVE_MAX => {
+                Self::at_tick(now.ticks + exptime.unsigned_abs() * TICKS_PER_SECOND - 1)
+            }
+            _ => Self::from_exptime(exptime, now),
+        }
+    }
+
     /// The moment a Unix timestamp names, or [`PAST`](Self::PAST) if it is not after `now`.
     #[must_use]
     pub fn from_unix(unix: i64, now: Now) -> Self {
@@ -275,6 +289,14 @@ mod tests {
             ..NOW
         }));
         assert_eq!(expiry.ttl(NOW), Some(1));
+    }
+
+    #[test]
+    fn an_appointment_is_kept_when_the_client_has_counted_its_seconds() {
+        let appointed = Expiry::appointment(2, NOW);
+        assert!(!appointed.has_passed(NOW.plus_seconds(1)));
+        assert!(appointed.has_passed(NOW.plus_seconds(2)));
+        assert_eq!(Expiry::appointment(-1, NOW), Expiry::PAST);
     }
 
     #[test]

@@ -122,7 +122,10 @@ fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i32, ErrorLine>) -> Result<(
         return Err(ErrorLine::FlushNotAllowed);
     }
     let delay = delay?;
-    flush(turn.shared(), (delay > 0).then(|| turn.expiry(delay)));
+    flush(
+        turn.shared(),
+        (delay > 0).then(|| Expiry::appointment(i64::from(delay), turn.context.now)),
+    );
     Ok(())
 }
 

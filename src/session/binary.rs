@@ -387,7 +387,7 @@ fn run_flush(
     }
     tally::flush(context.counters);
     let later = exptime.filter(|exptime| *exptime > 0);
-    let when = later.map(|exptime| expiry(exptime, context.now));
+    let when = later.map(|exptime| Expiry::appointment(i64::from(exptime), context.now));
     flush(context.shared, when);
     push_success(request, 0, out);
 }
