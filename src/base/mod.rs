@@ -5,4 +5,5 @@ pub mod credentials;
 pub mod hash;
 pub mod key;
 pub mod number;
+pub mod part;
 pub mod settings;

@@ -13,7 +13,9 @@
 //! at most [`Session::INPUT_MAX`] bytes. After `Yield` or `Full` it is *runnable*, at most a
 //! scratch buffer's worth, and is executed from where it was saved before anything more is read.
 
+use crate::base::part::Part;
 use crate::server::Hub;
+use crate::server::os::{self, PARTS_MAX};
 use crate::server::roster::{self, Client, Entry, Roll};
 use crate::server::socket::Socket;
 use crate::session::{Context, Output, Progress, Session};
@@ -454,14 +456,13 @@ impl Run<'_> {
 /// Writes until everything is out, the socket is full, or the turn's share is used up.
 ///
 /// It stops at `WouldBlock` and not at a short write: only the refusal promises a WRITABLE edge.
-fn drain(socket: &mut impl Write, output: &mut Output) -> (Sent, u64) {
+fn drain(socket: &mut Socket, output: &mut Output) -> (Sent, u64) {
     let mut total = 0;
     while total < SEND_MAX {
-        let front = output.front();
-        if front.is_empty() {
+        if output.is_empty() {
             return (Sent::All, total as u64);
         }
-        match socket.write(front) {
+        match send(socket, output) {
             Ok(0) => return (Sent::Broken, total as u64),
             Ok(count) => {
                 output.advance(count);
@@ -480,6 +481,16 @@ fn drain(socket: &mut impl Write, output: &mut Output) -> (Sent, u64) {
         Sent::Enough
     };
     (sent, total as u64)
+}
+
+/// One write: of the bytes as they are, or gathered where large values are among them.
+fn send(socket: &mut Socket, output: &mut Output) -> io::Result<usize> {
+    if !output.has_large() {
+        return socket.write(output.front());
+    }
+    let mut parts = [Part::EMPTY; PARTS_MAX];
+    let count = output.parts(&mut parts);
+    os::write_parts(socket.fd(), &parts[..count])
 }
 
 fn is_transient(error: &io::Error) -> bool {

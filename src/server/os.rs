@@ -13,12 +13,32 @@
 
 #![expect(unsafe_code, reason = "the operating system's interface is C")]
 
+use crate::base::part::Part;
 use std::ffi::{CString, c_char, c_int};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::ptr;
+
+/// Sends parts in order, as many bytes as the socket takes.
+pub(crate) fn write_parts(socket: RawFd, parts: &[Part<'_>]) -> io::Result<usize> {
+    let vectors: [libc::iovec; PARTS_MAX] = std::array::from_fn(|n| {
+        let part = parts.get(n).copied().unwrap_or(Part::EMPTY);
+        libc::iovec {
+            iov_base: part.start().cast_mut().cast(),
+            iov_len: part.len(),
+        }
+    });
+    let count = parts.len().min(PARTS_MAX) as c_int;
+    // SAFETY: Owned for the vectors; each part's bytes stay mapped while it is borrowed, and the
+    // kernel only reads them, so that other threads writing there is no race in this process.
+    let sent = unsafe { libc::writev(socket, vectors.as_ptr(), count) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Parts of one write at most: a value of 1 MiB in chunks of 16 KiB, and what is between values.
+pub(crate) const PARTS_MAX: usize = 72;
 
 /// Who a process can become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Replies on their way out: bytes, and large values that are copied out piece by piece.
 
 use crate::base::number::usize_from;
+use crate::base::part::Part;
 use crate::store::PinnedValue;
 use std::collections::VecDeque;
 
@@ -19,8 +20,8 @@ const SLACK_MAX: usize = 64 << 10;
 ///                       ^ taken              ^ large[0].at: the value goes here
 /// ```
 ///
-/// `taken <= large[0].at <= large[1].at ... <= bytes.len()`. Without large values nothing is ever
-/// staged: writes take the bytes as they are.
+/// `taken <= large[0].at <= large[1].at ... <= bytes.len()`. Nothing is staged without large
+/// values, nor where they are sent as parts, from where they lie.
 #[derive(Debug, Default)]
 pub struct Output {
     bytes: Vec<u8>,
@@ -109,11 +110,42 @@ impl Output {
         true
     }
 
+    /// Whether large values are among what is pending: better sent as [`parts`](Self::parts).
+    #[must_use]
+    pub fn has_large(&self) -> bool {
+        !self.large.is_empty()
+    }
+
+    /// The next bytes to send as they lie in memory, without a copy; returns how many parts.
+    ///
+    /// Use this or [`front`](Self::front) for one output, not both in turn: what `front` has put
+    /// together is no part.
+    pub fn parts<'a>(&'a self, parts: &mut [Part<'a>]) -> usize {
+        let (mut count, mut at) = (0, self.taken);
+        for large in &self.large {
+            if large.at > at && count < parts.len() {
+                parts[count] = Part::of(&self.bytes[at..large.at]);
+                count += 1;
+            }
+            let (more, whole) = large.value.parts(large.read, &mut parts[count..]);
+            count += more;
+            at = large.at;
+            if !whole {
+                return count;
+            }
+        }
+        if at < self.bytes.len() && count < parts.len() {
+            parts[count] = Part::of(&self.bytes[at..]);
+            count += 1;
+        }
+        count
+    }
+
     /// Drops `count` bytes from the front: they have been sent.
     ///
     /// # Panics
     ///
-    /// If [`front`](Self::front) did not offer so many.
+    /// If [`front`](Self::front) or [`parts`](Self::parts) did not offer so many.
     pub fn advance(&mut self, count: usize) {
         if self.staged_sent < self.staged.len() {
             self.staged_sent += count;
@@ -127,10 +159,35 @@ impl Output {
             self.staged.clear();
             self.staged_sent = 0;
         } else {
-            self.taken += count;
-            assert!(self.taken <= self.bytes.len(), "sent more than there was");
+            self.skip(count);
         }
         self.reclaim();
+    }
+
+    /// Drops bytes that were sent from where they lie.
+    fn skip(&mut self, mut count: usize) {
+        while count > 0 {
+            let until = self
+                .large
+                .front()
+                .map_or(self.bytes.len(), |large| large.at);
+            let step = if until > self.taken {
+                let step = count.min(until - self.taken);
+                self.taken += step;
+                step
+            } else {
+                let large = self.large.front_mut().expect("sent no more than there was");
+                let left = usize_from(u64::from(large.value.len() - large.read));
+                let step = count.min(left);
+                large.read += step as u32;
+                self.large_pending -= step;
+                if step == left {
+                    self.large.pop_front();
+                }
+                step
+            };
+            count -= step;
+        }
     }
 
     /// Forgets sent bytes: all of them where nothing is left, else when they are many.

@@ -1,6 +1,7 @@
 //! Large values on their way out: kept readable without a lock and without a copy.
 
 use crate::base::hash::Place;
+use crate::base::part::Part;
 use crate::store::Store;
 use crate::store::item::state;
 use crate::store::slab::ChunkRef;
@@ -43,6 +44,36 @@ impl PinnedValue {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The bytes from `from` on as they lie in memory, for the kernel to read; as many as find
+    /// room in `parts`. Returns how many parts there are, and whether they reach the end.
+    pub fn parts<'a>(&'a self, from: u32, parts: &mut [Part<'a>]) -> (usize, bool) {
+        let slabs = &self.store.slabs;
+        let (mut chunk, mut start) = self.cursor.get();
+        if from < start {
+            (chunk, start) = (self.first, 0);
+        }
+        let mut count = 0;
+        while !chunk.is_none() {
+            let header = slabs.header(chunk);
+            let end = start + header.part_len;
+            if from < end {
+                if count == 0 {
+                    self.cursor.set((chunk, start));
+                }
+                let Some(part) = parts.get_mut(count) else {
+                    return (count, false);
+                };
+                let skip = from.saturating_sub(start) as usize;
+                let at = slabs.part_at(chunk, header) + skip;
+                *part = slabs.arena.part(at, header.part_len as usize - skip);
+                count += 1;
+            }
+            start = end;
+            chunk = slabs.next(chunk, header);
+        }
+        (count, true)
     }
 
     /// Copies the bytes from `from` on into `out`; returns how many, 0 at the end.

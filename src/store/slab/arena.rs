@@ -24,6 +24,7 @@
     reason = "item memory is shared between stripes; see the module docs"
 )]
 
+use crate::base::part::Part;
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,6 +107,12 @@ impl Arena {
             let tail = pieces.into_remainder();
             tail.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes()[..tail.len()]);
         }
+    }
+
+    /// The `len` bytes from `at` on, for the kernel to read.
+    pub(crate) fn part(&self, at: usize, len: usize) -> Part<'_> {
+        let words = &self.words()[at / WORD..(at + len).div_ceil(WORD)];
+        Part::of_words(words, at % WORD, len)
     }
 
     /// Appends the `len` bytes from `at` on to `out`.
