@@ -84,21 +84,28 @@ impl Lane {
             return self.take_empty_page(taker, now);
         }
         let donors = self.donors(taker);
-        let asked = if must { donors.len() } else { 1 };
-        donors
-            .into_iter()
-            .take(asked)
-            .any(|donor| self.take_page_of(donor, taker, now))
+        if !must {
+            let first = donors.first();
+            return first.is_some_and(|&donor| self.take_page_of(donor, taker, true, now));
+        }
+        // A class's last page goes last: what is in use may be the very item that needs the page.
+        let rich = |&&donor: &&ClassId| store.slabs.page_count(donor) > 1;
+        let mut take = |donor: &ClassId, spare| self.take_page_of(*donor, taker, spare, now);
+        donors.iter().filter(rich).any(|donor| take(donor, true))
+            || donors.iter().filter(rich).any(|donor| take(donor, false))
+            || donors.iter().any(|donor| take(donor, false))
     }
 
-    fn take_page_of(&mut self, donor: ClassId, taker: ClassId, now: Now) -> bool {
+    /// Empties a page of `donor` for `taker`; with `spare_hot`, none that is read a lot, if the
+    /// donor was only asked because it gets no new items.
+    fn take_page_of(&mut self, donor: ClassId, taker: ClassId, spare_hot: bool, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        let must_take = !store.slabs.is_idle(donor);
+        let spare_hot = spare_hot && store.slabs.is_idle(donor);
         for _ in 0..TRIES.min(store.slabs.page_count(donor)) {
             let Some(page) = store.page_behind_hand(donor) else {
                 return false;
             };
-            if !must_take && self.spare_hot_page(page) {
+            if spare_hot && self.spare_hot_page(page) {
                 continue;
             }
             if self.empty_page(page, now) {
@@ -107,8 +114,10 @@ impl Lane {
                 return true;
             }
         }
-        // It gets no new items, but those it has are read.
-        store.slabs.count_in_use(donor);
+        if spare_hot {
+            // It gets no new items, but those it has are read.
+            store.slabs.count_in_use(donor);
+        }
         false
     }
 
@@ -345,5 +354,48 @@ impl Store {
             chunk = next;
             header = self.slabs.header(chunk);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::clock::Now;
+    use crate::base::key::Key;
+    use crate::base::settings::StoreSettings;
+    use crate::store::{Fetch, Lane, Store, StoreRequest};
+
+    fn put(lane: &mut Lane, name: &str, len: usize) {
+        let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+        let value = vec![b'v'; len];
+        let stored = lane.put(&key, &StoreRequest::default(), &value, Now::at_second(5));
+        assert!(stored.is_ok(), "{name}: {len} bytes");
+    }
+
+    /// All pages are full of items that are read and none gets new ones: whoever needs a page must
+    /// get one all the same.
+    #[test]
+    fn a_new_size_finds_room_among_items_that_are_all_hot() {
+        let settings = StoreSettings {
+            memory_limit: 4 << 20,
+            ..StoreSettings::default()
+        };
+        let store = Store::new(&settings, 1).unwrap();
+        let mut lane = store.lane(0);
+        for number in 0..60_000 {
+            put(&mut lane, &format!("small-{number}"), 100);
+        }
+        for len in (200..16_000).step_by(301) {
+            for _ in 0..2 {
+                for number in 0..60_000 {
+                    let name = format!("small-{number}");
+                    let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+                    lane.fetch(&key, Fetch::default(), Now::at_second(5), |_| ());
+                }
+            }
+            for copy in 0..20 {
+                put(&mut lane, &format!("large-{len}-{copy}"), len);
+            }
+        }
+        store.validate();
     }
 }

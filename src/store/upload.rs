@@ -57,7 +57,7 @@ enum Addition<'a> {
 struct Base {
     found: Found,
     shape: Shape,
-    pin: Option<PinnedValue>,
+    pin: PinnedValue,
 }
 
 impl Lane {
@@ -254,7 +254,7 @@ impl Lane {
         }
     }
 
-    /// The item to extend. A long value is pinned, a short one copied to `self.joined`.
+    /// The item to extend, pinned.
     ///
     /// `Err` is a refusal; its `cas` is nonzero when there is an item, only it may not grow.
     fn base_of(
@@ -288,26 +288,14 @@ impl Lane {
         if u64::from(shape.value_len) + u64::from(added) > u64::from(store.value_len_max) {
             return Err(refuse(StoreOutcome::NotStored, 1));
         }
-        self.joined.clear();
-        let pin = if shape.value_len > COPY_MAX {
-            stripe.pins.add(found.chunk);
-            let pinned = Header {
-                state: found.header.state | state::PINNED,
-                ..found.header
-            };
-            store.slabs.set_header_first(found.chunk, pinned);
-            Some(PinnedValue::new(
-                Arc::clone(&store),
-                place,
-                found.chunk,
-                shape.value_len,
-            ))
-        } else {
-            store
-                .slabs
-                .append_value(found.chunk, found.header, &mut self.joined);
-            None
+        // Pinned, so that making room for the new value does not evict the old one.
+        stripe.pins.add(found.chunk);
+        let pinned = Header {
+            state: found.header.state | state::PINNED,
+            ..found.header
         };
+        store.slabs.set_header_first(found.chunk, pinned);
+        let pin = PinnedValue::new(Arc::clone(&store), place, found.chunk, shape.value_len);
         Ok(Base { found, shape, pin })
     }
 
@@ -345,13 +333,8 @@ impl Lane {
 
     fn fill_base(&mut self, upload: &mut Upload, base: &Base, now: Now) -> Result<(), StoreError> {
         let mut piece = std::mem::take(&mut self.joined);
-        let filled = match &base.pin {
-            None => self.fill(upload, &piece, now),
-            Some(pin) => {
-                piece.resize(COPY_MAX as usize, 0);
-                self.fill_pinned(upload, pin, &mut piece, now)
-            }
-        };
+        piece.resize(COPY_MAX as usize, 0);
+        let filled = self.fill_pinned(upload, &base.pin, &mut piece, now);
         self.joined = piece;
         filled
     }
