@@ -300,6 +300,7 @@ impl Reader<'_> {
         self.settings.daemonize = self.is_set("daemon");
         self.settings.core_files = self.is_set("enable-coredumps");
         self.settings.lock_memory = self.is_set("lock-memory");
+        self.settings.store.limit_adjustable = !self.settings.lock_memory;
         self.settings.shutdown_enabled = self.is_set("enable-shutdown");
         self.settings.flush_enabled = !self.is_set("disable-flush-all");
         self.settings.dump_enabled = !self.is_set("disable-dumping");

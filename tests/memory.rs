@@ -11,7 +11,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Random, Server};
 
 const MIB: u64 = 1 << 20;
@@ -96,6 +96,52 @@ fn fill_and_read(megabytes: u64, sizes: &[usize]) {
         resident <= resident_max,
         "{resident} bytes resident, {resident_max} at most"
     );
+}
+
+#[test]
+#[ignore = "takes seconds and hundreds of MiB; scripts/test runs it"]
+fn a_lowered_limit_gives_memory_back_and_a_raised_one_holds_more() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = Server::start(env!("CARGO_BIN_EXE_nuthatch"), &["-m", "64"]);
+    let values = Values { sizes: &MIX };
+    let stored = values.enough_for(200 * MIB);
+    fill(&mut server.connect(), &values, stored);
+    let full = settled(&server);
+
+    limit(&server, "16", "OK");
+    let resident_max = 16 * MIB * 102 / 100 + RESIDENT_EXTRA;
+    let since = Instant::now();
+    while server.stats()["slab_reassign_running"] == "1" || server.resident() > resident_max {
+        let waited = since.elapsed();
+        assert!(waited < PATIENCE, "{} bytes resident", server.resident());
+        thread::sleep(Duration::from_millis(20)); // nothing tells when memory has gone back
+    }
+    let small = settled(&server);
+    assert!(small.bytes <= 16 * MIB, "{} bytes", small.bytes);
+    let hits = read_all(&mut server.connect(), &values, stored);
+    assert_eq!(hits, small.items, "what is counted can be read");
+    assert!(small.bytes > 8 * MIB, "{} bytes are left", small.bytes);
+
+    limit(&server, "128", "OK");
+    fill(&mut server.connect(), &values, stored);
+    let large = settled(&server);
+    assert!(large.bytes > full.bytes * 3 / 2, "{} bytes", large.bytes);
+    assert!(server.resident() <= 128 * MIB * 102 / 100 + RESIDENT_EXTRA);
+    let refused = "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust";
+    limit(&server, "100000", refused);
+    assert_eq!(server.stats()["limit_maxbytes"], (128 * MIB).to_string());
+}
+
+/// Longer than memory takes to go back on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn limit(server: &Server, megabytes: &str, expected: &str) {
+    let mut socket = server.connect();
+    write!(socket, "cache_memlimit {megabytes}\r\n").expect("the server reads");
+    let mut line = String::new();
+    let read = BufReader::new(socket).read_line(&mut line);
+    read.expect("the server answers");
+    assert_eq!(line.trim_end(), expected);
 }
 
 /// What the server says that it holds.

@@ -54,6 +54,9 @@ enum Op {
         seconds: u64,
     },
     Maintain,
+    Limit {
+        quarters: u64,
+    },
 }
 
 fn lengths() -> impl Strategy<Value = u32> {
@@ -96,6 +99,7 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (0..5_i64).prop_map(|seconds| Op::FlushIn { seconds }),
         1 => (0..4_u64).prop_map(|seconds| Op::Sleep { seconds }),
         3 => Just(Op::Maintain),
+        1 => (4..17_u64).prop_map(|quarters| Op::Limit { quarters }),
     ]
 }
 
@@ -219,6 +223,11 @@ impl World {
                 let when = Expiry::from_exptime(seconds, self.now);
                 self.store.flush_at(when);
                 self.flush_due = (!when.is_never()).then_some(when);
+            }
+            Op::Limit { quarters } => {
+                let limit = (1 << 18) * quarters;
+                assert!(self.store.set_memory_limit(limit));
+                assert_eq!(self.store.snapshot().limit_bytes, limit);
             }
             Op::Sleep { seconds } => self.now = self.now.plus_seconds(seconds),
             Op::Maintain => {
@@ -430,6 +439,8 @@ impl World {
         for (pin, value) in self.pins.drain(..) {
             check_pin(&pin, &value);
         }
+        while self.lane.maintain(self.now) {}
+        assert!(!self.store.is_over_limit(), "nothing holds memory");
         self.store.validate();
     }
 }

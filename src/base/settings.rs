@@ -85,6 +85,9 @@ pub struct StoreSettings {
     pub policy: EvictionPolicy,
     /// Ask the kernel for huge pages (`-L`).
     pub huge_pages: bool,
+    /// The limit can be changed at run time: address space is reserved for four times as much.
+    /// Locked memory (`-k`) cannot have that, because what is reserved would be locked too.
+    pub limit_adjustable: bool,
     /// Seed of the key hash; `None` draws one.
     pub hash_seed: Option<u64>,
 }
@@ -234,6 +237,7 @@ impl Default for StoreSettings {
             cas: true,
             policy: EvictionPolicy::S3Clock,
             huge_pages: false,
+            limit_adjustable: true,
             hash_seed: None,
         }
     }

@@ -12,6 +12,9 @@ const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_SECOND;
 /// Time for background work in one tick: 3 % of a processor while there is much to reclaim.
 const UPKEEP_MAX: Duration = Duration::from_millis(2);
 
+/// The same while memory is above a lowered limit: the operator waits for it.
+const SHRINK_MAX: Duration = Duration::from_millis(20);
+
 /// The wall clock in milliseconds since 1970; 0 for a clock set before that.
 pub(crate) fn unix_ms() -> i64 {
     let since = SystemTime::now()
@@ -38,7 +41,14 @@ pub(crate) fn run(hub: &Hub, started: Instant) {
 /// The store's background work of one tick. The lane after the workers' is this thread's.
 fn upkeep(lane: &mut Lane, now: Now) {
     let started = Instant::now();
-    while lane.maintain(now) && started.elapsed() < UPKEEP_MAX {}
+    loop {
+        let more = lane.maintain(now);
+        let shrinking = lane.store().is_over_limit();
+        let budget = if shrinking { SHRINK_MAX } else { UPKEEP_MAX };
+        if !more || started.elapsed() >= budget {
+            return;
+        }
+    }
 }
 
 fn until_next_tick(elapsed: Duration) -> Duration {

@@ -91,7 +91,7 @@ pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest, noreply: bool)
             turn.shared().set_verbosity(level);
             Ok(())
         }
-        AdminRequest::Memlimit(megabytes) => memlimit(megabytes),
+        AdminRequest::Memlimit(megabytes) => memlimit(turn.shared(), megabytes),
         AdminRequest::Shutdown(_) if !settings.shutdown_enabled => {
             Err(ErrorLine::ShutdownNotEnabled)
         }
@@ -138,13 +138,16 @@ pub(super) fn flush(shared: &Shared, when: Option<Expiry>) {
     }
 }
 
-/// The limit is fixed at the start: the arena is reserved for it.
-fn memlimit(megabytes: u32) -> Result<(), ErrorLine> {
-    Err(match megabytes {
-        ..MEMLIMIT_MIN_MB => ErrorLine::MemlimitTooSmall,
-        MEMLIMIT_MIN_MB..=MEMLIMIT_MAX_MB => ErrorLine::MemlimitFixed,
-        _ => ErrorLine::MemlimitInBytes,
-    })
+/// The new limit holds at once; memory above it goes back in the background.
+fn memlimit(shared: &Shared, megabytes: u32) -> Result<(), ErrorLine> {
+    match megabytes {
+        ..MEMLIMIT_MIN_MB => Err(ErrorLine::MemlimitTooSmall),
+        MEMLIMIT_MIN_MB..=MEMLIMIT_MAX_MB => {
+            let set = shared.store.set_memory_limit(u64::from(megabytes) << 20);
+            set.then_some(()).ok_or(ErrorLine::MemlimitFixed)
+        }
+        _ => Err(ErrorLine::MemlimitInBytes),
+    }
 }
 
 /// Pages move when the store finds it worth it, not by order.

@@ -3,7 +3,7 @@
 use crate::base::clock::Now;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
-use crate::stats::{General, Process, Sink};
+use crate::stats::{Adjusted, General, Process, Sink};
 use crate::stats::{report_conns, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
 
@@ -29,8 +29,12 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
     match group {
         Group::General => general(shared, now).report(sink),
         Group::Settings => {
-            let verbosity = shared.verbosity.load(Ordering::Relaxed);
-            report_settings(sink, &shared.settings, verbosity, shared.prefixes.is_on());
+            let adjusted = Adjusted {
+                verbosity: shared.verbosity.load(Ordering::Relaxed),
+                detail: shared.prefixes.is_on(),
+                memory_limit: shared.store.memory_limit(),
+            };
+            report_settings(sink, &shared.settings, adjusted);
         }
         Group::Conns => report_conns(sink, &shared.host.sockets(), now),
         Group::Items => {

@@ -152,7 +152,7 @@ impl General<'_> {
             sink.show("slab_reassign_busy_deletes", 0);
             sink.show("slab_reassign_busy_nomem", self.store.move_evictions);
             sink.show("slab_reassign_last_busy_status", "none");
-            sink.show("slab_reassign_running", 0);
+            sink.show("slab_reassign_running", u8::from(self.store.moving));
             sink.show("slabs_moved", self.store.slabs_moved);
         }
         if shown.lru_crawler {

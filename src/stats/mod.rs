@@ -18,7 +18,7 @@ pub use counters::{
 pub use detail::{PREFIXES_MAX, PrefixStats, Recorded};
 pub use general::{General, Process};
 pub use items::report_items;
-pub use settings::report_settings;
+pub use settings::{Adjusted, report_settings};
 pub use slabs::report_slabs;
 
 use std::fmt::Display;

@@ -4,10 +4,21 @@ use crate::base::settings::{EvictionPolicy, ProtocolChoice, Settings, ShownSetti
 use crate::stats::{Sink, yes_no};
 use std::path::Path;
 
-/// Writes the report. `verbosity` and `detail` are those of the moment.
-pub fn report_settings(sink: &mut impl Sink, settings: &Settings, verbosity: u8, detail: bool) {
-    listeners(sink, settings, verbosity);
-    limits(sink, settings, detail);
+/// What commands have changed since the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Adjusted {
+    /// How much is logged.
+    pub verbosity: u8,
+    /// Whether prefixes are counted.
+    pub detail: bool,
+    /// The memory limit in bytes.
+    pub memory_limit: u64,
+}
+
+/// Writes the report.
+pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
+    listeners(sink, settings, adjusted);
+    limits(sink, settings, adjusted.detail);
     slabs(sink, &settings.shown);
     crawler(sink, settings);
     segments(sink, &settings.shown);
@@ -23,8 +34,8 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, verbosity: u8,
     );
 }
 
-fn listeners(sink: &mut impl Sink, settings: &Settings, verbosity: u8) {
-    sink.show("maxbytes", settings.store.memory_limit);
+fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
+    sink.show("maxbytes", adjusted.memory_limit);
     sink.show("maxconns", settings.connections_max);
     sink.show("tcpport", settings.tcp_port.unwrap_or(0));
     sink.show("udpport", settings.udp_port.unwrap_or(0));
@@ -33,7 +44,7 @@ fn listeners(sink: &mut impl Sink, settings: &Settings, verbosity: u8) {
     } else {
         sink.show("inter", settings.listen.join(","));
     }
-    sink.show("verbosity", verbosity);
+    sink.show("verbosity", adjusted.verbosity);
     sink.show("oldest", 0);
     sink.show("evictions", if settings.store.evict { "on" } else { "off" });
     sink.show(
@@ -140,7 +151,12 @@ mod tests {
 
     fn report(settings: &Settings) -> Recorder {
         let mut recorder = Recorder::default();
-        report_settings(&mut recorder, settings, 1, true);
+        let adjusted = Adjusted {
+            verbosity: 1,
+            detail: true,
+            memory_limit: settings.store.memory_limit,
+        };
+        report_settings(&mut recorder, settings, adjusted);
         recorder
     }
 

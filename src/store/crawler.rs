@@ -25,7 +25,8 @@ pub(crate) struct Crawler {
 const ITEMS_PER_STEP: u32 = 2048;
 
 impl Lane {
-    /// Does a bounded amount of background work: appointed flushes and a step of the crawler.
+    /// Does a bounded amount of background work: appointed flushes, a step of the crawler, a page
+    /// towards a lowered limit.
     ///
     /// Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now) -> bool {
@@ -36,27 +37,31 @@ impl Lane {
         let Some(mut crawler) = store.crawler.try_lock() else {
             return false;
         };
-        let more = self.crawl(&mut crawler, now);
+        let crawling = self.crawl(&mut crawler, now);
         drop(crawler);
+        let shrinking = self.shrink(now);
         self.clear_desk();
-        more
+        crawling || shrinking
     }
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        let pages = store.slabs.page_total();
+        // New pages have nothing to look at: a number that is out of date does no harm.
+        let pages = store.slabs.page_total().max(1);
         let begun = store.flushes_begun.load(Ordering::SeqCst);
         // Only after all marks are set: a round that overtakes one would miss what it kills.
         let settled = begun == store.flushes_done.load(Ordering::SeqCst);
         if settled && begun != crawler.flushes && crawler.round_left == 0 {
             crawler.flushes = begun;
             crawler.round_left = pages + 1;
+            // From the start: pages that are new meanwhile come last, and cannot push out old ones.
+            (crawler.page, crawler.slot) = (0, 0);
         }
         let mut items = 0;
         let mut looked = 0;
         while items < ITEMS_PER_STEP && looked <= pages {
             looked += 1;
-            let page = PageId(crawler.page);
+            let page = PageId(crawler.page % pages);
             let owner = store.slabs.page(page);
             let due = owner.expires() <= now.ticks || crawler.round_left > 0;
             if owner.is_owned() && owner.class() != INDEX && due {

@@ -487,7 +487,7 @@ mod tests {
             unit: 8,
             sparse: false,
         };
-        Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing)).unwrap()
+        Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing), 0).unwrap()
     }
 
     /// Chunk numbers stand for keys; this is their hash.

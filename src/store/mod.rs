@@ -23,6 +23,9 @@
 //! | 0.8   | eviction: 8 bytes in the ring for a tenth of the items; the rest are header bits  |
 //! | 0.3   | a stripe of 128 bytes for every 512 KiB, and ends of pages                        |
 //!
+//! The limit changes at run time, up to [`LIMIT_GROWTH`] times what it was at the start. How memory
+//! is cut up does not: page size, classes and stripes stay those of the first limit.
+//!
 //! # Locks
 //!
 //! Taken from left to right, at most one of each kind at a time, none across a system call:
@@ -97,6 +100,10 @@ pub const COPY_MAX: u32 = 16 << 10;
 /// The smallest memory limit that works: sixteen pages.
 pub const MEMORY_MIN: u64 = 1 << 20;
 
+/// How many times its first value the limit can become. Costs address space only: the records of
+/// the further pages are made when they are first needed.
+pub const LIMIT_GROWTH: u64 = 4;
+
 /// A key with its hash under the store's seed.
 #[derive(Clone, Copy, Debug)]
 pub struct HashedKey<'a> {
@@ -116,7 +123,11 @@ pub struct Store {
     cas: bool,
     policy: EvictionPolicy,
     value_len_max: u32,
-    limit: u64,
+    /// The limit in bytes, as it was asked for.
+    limit: AtomicU64,
+    limit_adjustable: bool,
+    /// Bytes of the limit that are no pages.
+    fixed: u64,
     desks: Box<[CachePadded<Mutex<Desk>>]>,
     taken: Box<[AtomicBool]>,
     tallies: Box<[CachePadded<LaneTallies>]>,
@@ -143,7 +154,7 @@ impl Store {
         let limit = settings.memory_limit.max(MEMORY_MIN);
         let stripe_bits = stripe_bits(limit);
         let fixed = (size_of::<CachePadded<Mutex<Stripe>>>() as u64) << stripe_bits;
-        let geometry = Geometry::for_limit(limit - fixed.min(limit / 2));
+        let geometry = Geometry::for_limit(pageable(limit, fixed));
         let table = ClassTable::new(Spacing {
             factor: settings.growth_factor,
             chunk_min: settings
@@ -153,7 +164,12 @@ impl Store {
             sparse: limit < 32 << 20,
         });
         let classes = table.len();
-        let slabs = Slabs::new(geometry, table)?;
+        let most = if settings.limit_adjustable {
+            limit.saturating_mul(LIMIT_GROWTH)
+        } else {
+            limit
+        };
+        let slabs = Slabs::new(geometry, table, most)?;
         if settings.huge_pages {
             slabs.arena.use_huge_pages();
         }
@@ -170,7 +186,9 @@ impl Store {
             cas: settings.cas,
             policy: settings.policy,
             value_len_max: settings.item_size_max,
-            limit,
+            limit: AtomicU64::new(limit),
+            limit_adjustable: settings.limit_adjustable,
+            fixed,
             desks: (0..lanes)
                 .map(|_| CachePadded::new(Mutex::new(Desk::new(classes))))
                 .collect(),
@@ -198,6 +216,33 @@ impl Store {
         let taken = self.taken[id].swap(true, Ordering::Relaxed);
         assert!(!taken, "lane {id} is one thread's only");
         Lane::new(Arc::clone(self), id)
+    }
+
+    /// Changes the memory limit; [`Lane::maintain`] brings memory below a lower one. False if it
+    /// cannot be had: it is fixed, or above [`LIMIT_GROWTH`] times the first.
+    pub fn set_memory_limit(&self, bytes: u64) -> bool {
+        let bytes = bytes.max(MEMORY_MIN);
+        let pages = pageable(bytes, self.fixed) >> self.slabs.geometry.page_shift;
+        let Ok(pages) = u32::try_from(pages) else {
+            return false;
+        };
+        let set = self.limit_adjustable && self.slabs.set_page_limit(pages.max(1));
+        if set {
+            self.limit.store(bytes, Ordering::Relaxed);
+        }
+        set
+    }
+
+    /// The memory limit in bytes.
+    #[must_use]
+    pub fn memory_limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether memory is still above a limit that has been lowered.
+    #[must_use]
+    pub fn is_over_limit(&self) -> bool {
+        self.slabs.is_over_limit()
     }
 
     /// Makes everything stored before this call gone for everyone.
@@ -251,6 +296,11 @@ impl Store {
             .expect("a linked item has a key of legal length")
             .place()
     }
+}
+
+/// What is left of `limit` for pages.
+fn pageable(limit: u64, fixed: u64) -> u64 {
+    limit - fixed.min(limit / 2)
 }
 
 /// One stripe for every 512 KiB of memory: 128 at 64 MiB, 2048 at 1 GiB. With fewer, threads meet;

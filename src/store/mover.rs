@@ -17,14 +17,17 @@ use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
-use crate::store::slab::{ChunkRef, PageId, RingEntry};
+use crate::store::slab::{ChunkRef, INDEX, PageId, RingEntry};
 use crate::store::stripe::{Found, Unlinked};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 /// The right to move a page.
 #[derive(Debug, Default)]
-pub(crate) struct Mover;
+pub(crate) struct Mover {
+    /// Pages in a row that could not be emptied for a lower limit.
+    failures: usize,
+}
 
 /// How many pages of a donor are tried before giving up.
 const TRIES: u64 = 4;
@@ -172,6 +175,38 @@ impl Lane {
         false
     }
 
+    /// Brings memory nearer to a lowered limit by a page. True if there is more to do at once.
+    pub(crate) fn shrink(&mut self, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        if !store.slabs.is_over_limit() {
+            return false;
+        }
+        let Some(mut mover) = store.mover.try_lock() else {
+            return false;
+        };
+        if store.slabs.discard_surplus() {
+            return true;
+        }
+        // First those with room for their items in fewer pages: evicting large ones leaves holes.
+        let mut donors = self.donors(INDEX);
+        donors.sort_by_cached_key(|&class| Reverse(store.slabs.spare_pages(class)));
+        let Some(&donor) = donors.get(mover.failures / TRIES as usize) else {
+            // What is left is pinned, in flight, or may not be evicted: later.
+            mover.failures = 0;
+            return false;
+        };
+        let page = store.page_behind_hand(donor);
+        match page.filter(|&page| self.empty_page(page, now)) {
+            Some(page) => {
+                mover.failures = 0;
+                self.tallies(donor).pages_lost.add(1);
+                store.slabs.return_page(page);
+            }
+            None => mover.failures += 1,
+        }
+        true
+    }
+
     /// Empties a page. True if it is nobody's now; the caller adopts it or gives it to the pool.
     pub(crate) fn empty_page(&mut self, page: PageId, now: Now) -> bool {
         let store = Arc::clone(&self.store);
@@ -244,6 +279,7 @@ impl Lane {
                         }
                         store.relocate(found, chunk, to, hash.place())
                     }
+                    None if !store.evict => Moved::Stays,
                     None => Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found)),
                 },
                 None => Moved::Stays,

@@ -24,7 +24,7 @@ impl Store {
         drop(baseline);
         let page_size = self.slabs.geometry.page_size() as u64;
         StoreSnapshot {
-            limit_bytes: self.limit,
+            limit_bytes: self.limit.load(Ordering::Relaxed),
             page_size,
             pages_free: u64::from(self.slabs.pages_free()),
             index_bytes: self.slabs.page_count(INDEX) * page_size,
@@ -44,6 +44,7 @@ impl Store {
             crawler_reclaimed: since.crawler_reclaimed,
             crawler_items_checked: since.crawler_checked,
             slabs_moved: since.pages_lost,
+            moving: self.mover.is_locked() || self.is_over_limit(),
             rescues: since.rescued,
             move_evictions: since.move_evicted,
             ghost_hits: since.ghost_hits,

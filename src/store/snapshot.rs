@@ -37,6 +37,8 @@ pub struct StoreSnapshot {
     pub crawler_items_checked: u64,
     /// Pages moved between classes.
     pub slabs_moved: u64,
+    /// Whether pages are being moved at this moment.
+    pub moving: bool,
     /// Items relocated by page moves.
     pub rescues: u64,
     /// Items removed by page moves.

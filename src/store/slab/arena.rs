@@ -12,6 +12,7 @@
 //! * **Mapped.** `map` is an anonymous private mapping of exactly `words * 8` bytes, made in
 //!   [`Arena::new`] and unmapped only when the arena is dropped. Page-aligned, zero-filled, and
 //!   readable and writable all its life.
+//!   [`Arena::discard`] takes memory away and not the mapping: the bytes read as zero.
 //! * **Atomic.** The mapping is reached only as `&[AtomicU64]`, so a race between any two callers
 //!   is a race between relaxed atomics: a stale or mixed value, never undefined behaviour.
 //!
@@ -25,7 +26,7 @@
 )]
 
 use crate::base::part::Part;
-use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use memmap2::{MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -57,6 +58,22 @@ impl Arena {
     pub(crate) fn use_huge_pages(&self) {
         #[cfg(target_os = "linux")]
         let _ = self.map.advise(memmap2::Advice::HugePage);
+    }
+
+    /// Gives the memory of the `len` bytes from `at` on back to the system. They read as zero, and
+    /// take memory again when they are written. Where the system refuses nothing changes.
+    pub(crate) fn discard(&self, at: usize, len: usize) {
+        assert!(
+            at.checked_add(len)
+                .is_some_and(|end| end <= self.words * WORD),
+            "what is given back lies in the arena"
+        );
+        // SAFETY: Mapped: the range is inside our private mapping, which stays. Atomic: nobody
+        // holds a plain reference to its bytes; each word turns to zero as by a racing store.
+        let _ = unsafe {
+            self.map
+                .unchecked_advise_range(UncheckedAdvice::DontNeed, at, len)
+        };
     }
 
     /// All of it.
@@ -230,6 +247,26 @@ mod tests {
         assert!(arena.equals(8, b"01234567"));
         assert!(!arena.equals(8, b"012345678x"));
         assert!(!arena.equals(8, b"x1234567"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn discarded_bytes_read_as_zero_and_can_be_written_again() {
+        let arena = Arena::new(1 << 20).unwrap();
+        for at in [0, 65_528, 65_536, 131_064, 131_072] {
+            arena.store(at, 9);
+        }
+        arena.discard(65_536, 65_536);
+        let words = [0, 65_528, 65_536, 131_064, 131_072].map(|at| arena.load(at));
+        assert_eq!(words, [9, 9, 0, 0, 9]);
+        arena.store(65_536, 8);
+        assert_eq!(arena.load(65_536), 8);
+    }
+
+    #[test]
+    #[should_panic(expected = "lies in the arena")]
+    fn only_the_arena_can_be_discarded() {
+        Arena::new(4096).unwrap().discard(4096, 8);
     }
 
     #[test]

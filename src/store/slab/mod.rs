@@ -14,6 +14,7 @@
 pub(crate) mod arena;
 pub(crate) mod class;
 mod page;
+mod pool;
 mod ring;
 
 pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing};
@@ -24,8 +25,10 @@ use crate::store::outcome::ClassId;
 use arena::Arena;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
+use pool::Pool;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// The index's class: its chunks are segments, which never move and hold no items.
 pub(crate) const INDEX: ClassId = ClassId(0);
@@ -50,7 +53,7 @@ impl ChunkRef {
 /// How memory is cut up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Geometry {
-    /// Pages the limit allows now.
+    /// Pages the limit allows at the start.
     pub(crate) pages: u32,
     /// log2 of the page size.
     pub(crate) page_shift: u32,
@@ -80,6 +83,14 @@ impl Geometry {
             page_shift,
             unit_shift,
         }
+    }
+
+    /// Pages to reserve address space for so that the limit can become `bytes`; fewer where
+    /// references do not reach that far.
+    fn reserve(self, bytes: u64) -> u32 {
+        let reach = u64::from(u32::MAX) << self.unit_shift;
+        let wanted = bytes.min(reach) >> self.page_shift;
+        u32::try_from(wanted).map_or(self.pages, |pages| pages.max(self.pages))
     }
 
     /// Bytes of a page.
@@ -123,23 +134,22 @@ pub(crate) struct SlabClass {
     epoch: AtomicU8,
 }
 
-struct Pool {
-    /// Pages given back, to be used again first.
-    free: Vec<PageId>,
-    /// Pages from here to `limit` have never been used.
-    fresh: u32,
-    /// Pages that may be in use.
-    limit: u32,
-    /// Pages in use.
-    used: u32,
-}
-
 /// All pages, and the classes that own them.
 pub(crate) struct Slabs {
     pub(crate) arena: Arena,
     pub(crate) table: ClassTable,
     pub(crate) geometry: Geometry,
+    /// Records of the pages that the limit allowed at the start.
     pages: Box<[Page]>,
+    /// Records of the others that are reserved; made when the limit first rises above its start,
+    /// so that they cost nothing until then.
+    more_pages: OnceLock<Box<[Page]>>,
+    /// Pages that address space is reserved for.
+    reserved: u32,
+    /// Pages that may be in use.
+    limit: AtomicU32,
+    /// Pages that have ever been in use: those with lower numbers.
+    pages_touched: AtomicU32,
     classes: Box<[CachePadded<SlabClass>]>,
     pool: Mutex<Pool>,
     /// Bytes of chunks ever taken: the clock that eviction ages are measured by.
@@ -149,20 +159,25 @@ pub(crate) struct Slabs {
 }
 
 impl Slabs {
-    /// Reserves memory for `geometry.pages` pages.
-    pub(crate) fn new(geometry: Geometry, table: ClassTable) -> io::Result<Self> {
+    /// Reserves address space for what `geometry` allows at the start, and for `most` bytes where
+    /// the system grants that.
+    pub(crate) fn new(geometry: Geometry, table: ClassTable, most: u64) -> io::Result<Self> {
         let pages = geometry.pages as usize;
+        let reserve = geometry.reserve(most);
+        let (arena, reserved) = match Arena::new((reserve as usize) << geometry.page_shift) {
+            Ok(arena) => (arena, reserve),
+            Err(_) => (Arena::new(pages << geometry.page_shift)?, geometry.pages),
+        };
         Ok(Self {
-            arena: Arena::new(pages << geometry.page_shift)?,
+            arena,
             classes: (0..table.len()).map(|_| CachePadded::default()).collect(),
             table,
             pages: (0..pages).map(|_| Page::default()).collect(),
-            pool: Mutex::new(Pool {
-                free: vec![],
-                fresh: 0,
-                limit: geometry.pages,
-                used: 0,
-            }),
+            more_pages: OnceLock::new(),
+            reserved,
+            limit: AtomicU32::new(geometry.pages),
+            pages_touched: AtomicU32::new(0),
+            pool: Mutex::default(),
             geometry,
             allocated: CachePadded::default(),
             index_hungry: AtomicBool::new(false),
@@ -189,18 +204,17 @@ impl Slabs {
     /// A page's record.
     #[inline]
     pub(crate) fn page(&self, id: PageId) -> &Page {
-        &self.pages[id.0 as usize]
+        let number = id.0 as usize;
+        self.pages.get(number).unwrap_or_else(|| {
+            let more = self.more_pages.get().expect("its page has been in use");
+            &more[number - self.pages.len()]
+        })
     }
 
     /// The class that owns the chunk's page.
     #[inline]
     pub(crate) fn class_of(&self, chunk: ChunkRef) -> ClassId {
         self.page(self.page_of(chunk)).class()
-    }
-
-    /// Number of pages there can be.
-    pub(crate) fn page_total(&self) -> u32 {
-        self.geometry.pages
     }
 
     /// Chunks in a page of `class`.
@@ -274,7 +288,7 @@ impl Slabs {
 
     /// Whether `class` has not been in use while a sixteenth of the memory was allocated.
     pub(crate) fn is_idle(&self, class: ClassId) -> bool {
-        let memory = u64::from(self.geometry.pages) << self.geometry.page_shift;
+        let memory = u64::from(self.page_limit()) << self.geometry.page_shift;
         self.idle_age(class) > memory / 16
     }
 
@@ -332,28 +346,6 @@ impl Slabs {
         };
         self.adopt_locked(state, class, page);
         true
-    }
-
-    /// A page that belongs to nobody.
-    pub(crate) fn take_page(&self) -> Option<PageId> {
-        let mut pool = self.pool.lock();
-        if pool.used >= pool.limit {
-            return None;
-        }
-        let page = pool.free.pop().or_else(|| {
-            (pool.fresh < self.geometry.pages).then(|| {
-                pool.fresh += 1;
-                PageId(pool.fresh - 1)
-            })
-        })?;
-        pool.used += 1;
-        Some(page)
-    }
-
-    /// Pages that nobody owns.
-    pub(crate) fn pages_free(&self) -> u32 {
-        let pool = self.pool.lock();
-        pool.limit.saturating_sub(pool.used)
     }
 
     /// Makes a page without owner `class`'s.
@@ -449,6 +441,11 @@ impl Slabs {
         owner
             .page_count
             .store(state.pages.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Pages that the free chunks of `class` would fill.
+    pub(crate) fn spare_pages(&self, class: ClassId) -> u64 {
+        self.lock(class).free / u64::from(self.chunks_per_page(class))
     }
 
     /// Chunks of `class` that are not free; with its lock.

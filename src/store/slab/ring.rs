@@ -88,7 +88,7 @@ mod tests {
             unit: 8,
             sparse: false,
         };
-        let slabs = Slabs::new(Geometry::for_limit(1 << 20), ClassTable::new(spacing)).unwrap();
+        let slabs = Slabs::new(Geometry::for_limit(1 << 20), ClassTable::new(spacing), 1).unwrap();
         let entry = |n: u32| RingEntry {
             chunk: ChunkRef(n),
             place: Place(!n),

@@ -1,0 +1,197 @@
+//! The pool: pages that no class owns, and how many there may be in use.
+//!
+//! ```text
+//!   fresh ──▶ in use ◀──▶ free ──limit lowered──▶ cold ──▶ in use
+//! ```
+//!
+//! The limit changes at run time. Address space is reserved for more pages than it allows at the
+//! start, so it can rise; when it falls, pages in use become free and free ones cold: their memory
+//! goes back to the system. A page's place does not matter for that, so what cannot move (the
+//! index) never has to.
+
+use crate::store::slab::{INDEX, Page, PageId, Slabs};
+use std::sync::atomic::Ordering;
+
+/// Pages, at most, that items keep when the index alone fills a lowered limit: the index does not
+/// shrink, and a cache that can store nothing is of no use.
+const ITEM_PAGES_MIN: u32 = 16;
+
+/// What the pool's lock guards.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    /// Pages given back, to be used again first.
+    free: Vec<PageId>,
+    /// Pages whose memory went back to the system.
+    cold: Vec<PageId>,
+    /// Pages from here on have never been used.
+    fresh: u32,
+    /// Pages in use.
+    used: u32,
+}
+
+impl Slabs {
+    /// A page that belongs to nobody, if the limit allows one more.
+    pub(crate) fn take_page(&self) -> Option<PageId> {
+        let mut pool = self.pool.lock();
+        if pool.used >= self.page_limit() {
+            return None;
+        }
+        let page = pool
+            .free
+            .pop()
+            .or_else(|| pool.cold.pop())
+            .or_else(|| self.take_fresh(&mut pool))?;
+        pool.used += 1;
+        Some(page)
+    }
+
+    fn take_fresh(&self, pool: &mut Pool) -> Option<PageId> {
+        (pool.fresh < self.record_count()).then(|| {
+            pool.fresh += 1;
+            self.pages_touched.store(pool.fresh, Ordering::Relaxed);
+            PageId(pool.fresh - 1)
+        })
+    }
+
+    /// Gives back a page that no class owns.
+    pub(crate) fn return_page(&self, page: PageId) {
+        let mut pool = self.pool.lock();
+        pool.used -= 1;
+        pool.free.push(page);
+    }
+
+    /// Pages that nobody owns and the limit allows.
+    pub(crate) fn pages_free(&self) -> u32 {
+        let used = self.pool.lock().used;
+        self.page_limit().saturating_sub(used)
+    }
+
+    /// Pages that have an owner; with all mappings at rest.
+    pub(crate) fn pages_used(&self) -> u32 {
+        let pool = self.pool.lock();
+        let known = pool.used as usize + pool.free.len() + pool.cold.len();
+        assert_eq!(
+            known, pool.fresh as usize,
+            "a page is used, free, cold or fresh"
+        );
+        pool.used
+    }
+
+    /// Number of pages there have been so far; those from here on have no owner.
+    pub(crate) fn page_total(&self) -> u32 {
+        self.pages_touched.load(Ordering::Relaxed)
+    }
+
+    /// Pages that may be in use.
+    pub(crate) fn page_limit(&self) -> u32 {
+        let index = u32::try_from(self.page_count(INDEX)).unwrap_or(u32::MAX);
+        let least = (self.geometry.pages / 64).clamp(2, ITEM_PAGES_MIN);
+        let limit = self.limit.load(Ordering::Relaxed);
+        limit.max(index.saturating_add(least))
+    }
+
+    /// Allows `pages` pages from now on. False if no address space is reserved for so many.
+    pub(crate) fn set_page_limit(&self, pages: u32) -> bool {
+        if pages > self.reserved {
+            return false;
+        }
+        if pages > self.geometry.pages {
+            let more = self.reserved - self.geometry.pages;
+            self.more_pages
+                .get_or_init(|| (0..more).map(|_| Page::default()).collect());
+        }
+        self.limit.store(pages, Ordering::Relaxed);
+        true
+    }
+
+    /// Pages that have a record.
+    fn record_count(&self) -> u32 {
+        self.more_pages
+            .get()
+            .map_or(self.geometry.pages, |_| self.reserved)
+    }
+
+    /// Whether more memory is held than the limit allows.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.is_over(&self.pool.lock())
+    }
+
+    fn is_over(&self, pool: &Pool) -> bool {
+        pool.used as usize + pool.free.len() > self.page_limit() as usize
+    }
+
+    /// Gives the memory of one free page back to the system, if the limit does not cover it.
+    pub(crate) fn discard_surplus(&self) -> bool {
+        let surplus = {
+            let mut pool = self.pool.lock();
+            let over = self.is_over(&pool);
+            over.then(|| pool.free.pop()).flatten()
+        };
+        let Some(page) = surplus else {
+            return false;
+        };
+        // Without the lock: it is a system call. The page is in no list meanwhile.
+        let start = (page.0 as usize) << self.geometry.page_shift;
+        self.arena.discard(start, self.geometry.page_size());
+        self.pool.lock().cold.push(page);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::slab::{ClassTable, Geometry, Spacing};
+
+    fn slabs(bytes: u64) -> Slabs {
+        let spacing = Spacing {
+            factor: None,
+            chunk_min: None,
+            unit: 8,
+            sparse: false,
+        };
+        Slabs::new(
+            Geometry::for_limit(bytes),
+            ClassTable::new(spacing),
+            4 << 20,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_raised_limit_gives_more_pages_up_to_what_is_reserved() {
+        let slabs = slabs(1 << 20);
+        let start = slabs.page_limit();
+        let mut taken = 0;
+        while slabs.take_page().is_some() {
+            taken += 1;
+        }
+        assert_eq!(taken, start);
+        assert!(!slabs.set_page_limit(start * 4 + 1));
+        assert!(slabs.set_page_limit(start * 4));
+        while let Some(page) = slabs.take_page() {
+            assert!(!slabs.page(page).is_owned());
+            taken += 1;
+        }
+        assert_eq!(taken, start * 4);
+        assert_eq!(slabs.pages_used(), taken);
+    }
+
+    #[test]
+    fn a_lowered_limit_makes_free_pages_cold_and_cold_ones_serve_again() {
+        let slabs = slabs(1 << 20);
+        let pages: Vec<PageId> = std::iter::from_fn(|| slabs.take_page()).collect();
+        slabs.arena.store(0, 7);
+        assert!(slabs.set_page_limit(4));
+        assert!(slabs.is_over_limit() && !slabs.discard_surplus());
+        for &page in &pages {
+            slabs.return_page(page);
+        }
+        while slabs.discard_surplus() {}
+        assert!(!slabs.is_over_limit());
+        assert_eq!((slabs.pages_free(), slabs.pages_used()), (4, 0));
+        assert!(slabs.set_page_limit(pages.len() as u32));
+        let again = std::iter::from_fn(|| slabs.take_page()).count();
+        assert_eq!(again, pages.len());
+    }
+}
