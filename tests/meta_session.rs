@@ -23,6 +23,43 @@ fn say(talk: &mut Talk, line: &str, value: &[u8]) -> String {
 }
 
 #[test]
+fn what_is_refused_has_neither_fetched_nor_a_cas_id() {
+    run_anew(&[
+        ("ms k 1\r\n1", "HD\r\n"),
+        ("ms k 1 ME c\r\n2", "NS c0\r\n"),
+        ("ms k 1 C99 c\r\n2", "EX c0\r\n"),
+        ("ms k 1 C99 MA c\r\n2", "EX c0\r\n"),
+        ("mg k h", "HD h0\r\n"),
+    ]);
+}
+
+#[test]
+fn what_is_empty_is_no_number_whatever_its_cas_id() {
+    run_anew(&[
+        ("ms k 1\r\nx", "HD\r\n"),
+        ("ma k C99", "EX\r\n"),
+        ("ms k 0\r\n", "HD\r\n"),
+        (
+            "ma k C99",
+            "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
+        ),
+    ]);
+}
+
+#[test]
+fn a_number_is_unfetched_when_it_has_changed() {
+    run_anew(&[
+        ("ms n 1\r\n1", "HD\r\n"),
+        ("mg n h", "HD h0\r\n"),
+        ("ma n", "HD\r\n"),
+        ("mg n h", "HD h0\r\n"),
+        ("mg n h", "HD h1\r\n"),
+        ("ma n D9", "HD\r\n"), // longer: it moves
+        ("mg n h", "HD h0\r\n"),
+    ]);
+}
+
+#[test]
 fn flags_come_back_in_request_order() {
     run_anew(&[
         (
@@ -58,6 +95,7 @@ fn one_client_wins_the_right_to_recache() {
         ("ms k 1 I C11 E13\r\nb", "HD\r\n"),
         ("mg k v t", "VA 1 t20 Z X\r\nb\r\n"),
         ("ms k 1 I C99\r\nc", "EX\r\n"),
+        ("ms k 1 I C0\r\nc", "EX\r\n"),
     ]);
 }
 

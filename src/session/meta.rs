@@ -141,9 +141,15 @@ fn write_hit(item: &mut Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut
 
 fn write_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) {
     // The store touches after this: `t` in front of `T` shows the old TTL, behind it the new one.
-    let mut dies = item.expiry();
+    // Of an item that this request creates, `N` is what gives it a TTL.
+    let mut dies = if item.created() {
+        Expiry::NEVER
+    } else {
+        item.expiry()
+    };
     for flag in request.flags.iter() {
         match flag.letter {
+            b'N' if item.created() => dies = item.expiry(),
             b'T' => dies = expiry(request.flags.ttl.unwrap_or(0), now),
             b't' => push_ttl(out, dies.ttl(now)),
             b's' => push_number(out, b's', u64::from(item.value_len())),

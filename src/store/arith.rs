@@ -77,6 +77,10 @@ impl Lane {
         let Some(found) = found else {
             return Step::Missing;
         };
+        // As in memcached: an empty value is no number whatever its CAS id, other text only with it.
+        if found.header.part_len == 0 {
+            return Step::Answer(Counted::NonNumeric);
+        }
         if how
             .compare
             .is_some_and(|id| id != store.cas_id(place, found.chunk, found.header))
@@ -101,11 +105,14 @@ impl Lane {
         }
         let before = store.slabs.item_size(found.chunk, found.header);
         let expiry = how.touch.unwrap_or(found.header.expiry());
+        // Counting is an access, for eviction; but the new number has not been fetched.
+        let accessed = found.header.accessed(now);
         let header = Header {
             part_len: shape.value_len,
             low: expiry.to_bits(),
             high: stripe.next_cas(),
-            ..found.header.touched(now)
+            state: accessed.state & !state::FETCHED,
+            ..accessed
         };
         let header = store.slabs.write_options(found.chunk, header, shape);
         store
@@ -166,7 +173,7 @@ impl Lane {
             request: &request,
             chunk: upload.into_chunk(),
             over: Some(found.header.high),
-            keep: MARKS | state::FETCHED,
+            keep: MARKS,
             set: 0,
         };
         Ok(match self.link(key, &linking, now)? {

@@ -146,13 +146,19 @@ impl Header {
         now.seconds().wrapping_sub(u64::from(self.access)) & ACCESS_MASK
     }
 
-    /// Records a hit: one more in the frequency, fetched, accessed now.
+    /// Records a hit: an access that has fetched the item.
     #[inline]
     pub(crate) fn touched(mut self, now: Now) -> Self {
+        self.state |= state::FETCHED;
+        self.accessed(now)
+    }
+
+    /// Records an access: one more in the frequency, accessed now.
+    #[inline]
+    pub(crate) fn accessed(mut self, now: Now) -> Self {
         if self.freq() < 3 {
             self.state += state::FREQ_ONE;
         }
-        self.state |= state::FETCHED;
         self.access = access_at(now);
         self
     }

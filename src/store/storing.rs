@@ -76,7 +76,7 @@ impl Store {
             (_, Some(_), None) => Verdict::Refuse(StoreOutcome::NotFound),
             (StoreMode::Replace, None, None) => Verdict::Refuse(StoreOutcome::NotStored),
             (_, Some(wanted), Some(id)) if wanted != id || wanted == 0 => {
-                let older = request.invalidate && wanted < id;
+                let older = request.invalidate && wanted != 0 && wanted < id;
                 if older && matches!(request.mode, StoreMode::Set | StoreMode::Replace) {
                     Verdict::Store { stale: true }
                 } else {
@@ -309,7 +309,7 @@ impl Lane {
         live.map_or(ClassId(0), |found| {
             self.store
                 .slabs
-                .set_header_first(found.chunk, found.header.touched(now));
+                .set_header_first(found.chunk, found.header.accessed(now));
             self.store.slabs.class_of(found.chunk)
         })
     }

@@ -214,7 +214,7 @@ impl Lane {
                         _ => Ok(Stored { cas: 0, ..refused }),
                     };
                 }
-                Err(refused) => return Ok(refused),
+                Err(refused) => return Ok(Stored { cas: 0, ..refused }),
             };
             let total = base.shape.value_len + added;
             let combined = StoreRequest {
