@@ -10,10 +10,13 @@
 //!
 //! Expiry times are never close: gone (negative, or long past), never, or at least 100 s away.
 //!
-//! To add a protocol: give [`Generator::command`] a branch that makes its commands, and `wire` its
-//! fence and units.
+//! `meta` and `binary` make the commands of these protocols; the text connections speak classic and
+//! meta commands, the binary ones their own. To add a protocol: give [`Generator::command`] a branch
+//! that makes its commands, and `wire` its fence and units.
 
-use crate::allowed::{self, Allowed, ODDITIES};
+use crate::allowed::{self, Allowed, BINARY_FAREWELLS, META_ODDITIES, ODDITIES};
+use crate::binary::Packet;
+use crate::meta::ENCODED;
 use crate::support::Random;
 use crate::wire;
 
@@ -38,10 +41,11 @@ pub(crate) enum Part {
         key: Vec<u8>,
         change: u64,
     },
+    Packet(Packet),
 }
 
 impl Command {
-    fn new(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self {
             parts: vec![Part::Bytes(bytes.into())],
             allowed: None,
@@ -58,15 +62,32 @@ impl Command {
         let parts = self.parts.iter().map(|part| match part {
             Part::Bytes(bytes) => wire::show(bytes),
             Part::Cas { key, change } => format!("<cas of {} ^ {change}>", key.escape_ascii()),
+            Part::Packet(packet) => format!(
+                "<{:02x} key {} extras {} cas {:?} opaque {}> {}",
+                packet.opcode,
+                packet.key.escape_ascii(),
+                packet.extras.escape_ascii(),
+                packet.cas_change,
+                packet.opaque,
+                wire::show(&packet.value)
+            ),
         });
         parts.collect()
     }
 }
 
+/// What a connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// Classic and meta commands.
+    Text,
+    Binary,
+}
+
 pub(crate) enum Batch {
     Fenced(Vec<Command>),
     Open(Vec<Command>),
-    Closing(Vec<u8>),
+    Closing(Command),
 }
 
 impl Batch {
@@ -80,14 +101,20 @@ impl Batch {
 
 /// Makes the batches of one seed.
 pub(crate) struct Generator {
-    random: Random,
-    words: Vec<Vec<u8>>,
-    numbers: Vec<Vec<u8>>,
-    bodies: Vec<Vec<u8>>,
+    pub(crate) random: Random,
+    /// Whether the peer knows what came after 1.6.18.
+    pub(crate) newer: bool,
+    /// The opaque of the last packet.
+    pub(crate) opaque: u32,
+    pub(crate) words: Vec<Vec<u8>>,
+    pub(crate) numbers: Vec<Vec<u8>>,
+    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) stale: Vec<Vec<u8>>,
+    pub(crate) encoded: Vec<Vec<u8>>,
 }
 
 impl Generator {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, newer: bool) -> Self {
         let named = |prefix: &str, count| -> Vec<Vec<u8>> {
             (0..count)
                 .map(|number| format!("{prefix}{number}").into_bytes())
@@ -98,22 +125,29 @@ impl Generator {
         words.push(b"w\x01\t\xff\xfe:\r/".to_vec()); // only space, LF and NUL are special
         Self {
             random: Random::new(seed ^ 0xc0de),
+            newer,
+            opaque: 0,
             words,
             numbers: named("n", 6),
             bodies: named("b", 3),
+            stale: named("s", 5),
+            encoded: ENCODED.iter().map(|(key, _)| key.to_vec()).collect(),
         }
     }
 
-    pub(crate) fn batch(&mut self) -> Batch {
+    pub(crate) fn batch(&mut self, protocol: Protocol) -> Batch {
         if self.random.one_in(60) {
-            return Batch::Closing(self.farewell());
+            return Batch::Closing(match protocol {
+                Protocol::Text => Command::new(self.farewell()),
+                Protocol::Binary => self.binary_farewell(),
+            });
         }
         let fenced = self.random.one_in(2);
         let count = {
             let most = self.random.clone_pick(&[1, 5, 20, 60]);
             1 + self.random.below(most)
         };
-        let commands = (0..count).map(|_| self.command(fenced)).collect();
+        let commands = (0..count).map(|_| self.command(protocol, fenced)).collect();
         if fenced {
             Batch::Fenced(commands)
         } else {
@@ -122,7 +156,13 @@ impl Generator {
     }
 
     /// A command; known differences only where its reply can be told from others.
-    fn command(&mut self, fenced: bool) -> Command {
+    fn command(&mut self, protocol: Protocol, fenced: bool) -> Command {
+        if protocol == Protocol::Binary {
+            return self.binary();
+        }
+        if self.random.one_in(2) {
+            return self.meta();
+        }
         match self.random.below(100) {
             0..=20 => self.get(),
             21..=30 => self.get_many(),
@@ -176,6 +216,12 @@ impl Generator {
             let verb = self.random.clone_pick(&["set", "set", "add", "replace"]);
             let key = self.pick(|generator| &generator.numbers);
             let value = self.number_like();
+            return self.storage(verb, &key, &value);
+        }
+        if self.random.one_in(8) {
+            let verb = self.random.clone_pick(&["set", "set", "add", "replace"]);
+            let key = self.pick(|generator| &generator.stale);
+            let value = self.text(0);
             return self.storage(verb, &key, &value);
         }
         let verbs = ["set", "set", "set", "add", "replace", "append", "prepend"];
@@ -309,7 +355,7 @@ impl Generator {
             b"version\r\n",
             b"version\n",
             b"verbosity 0\r\n",
-            b"verbosity 1\r\n",
+            b"verbosity 0\n",
             b"verbosity 0 noreply\r\n",
             b"flush_all\r\n",
             b"flush_all 0\r\n",
@@ -344,9 +390,13 @@ impl Generator {
 
     fn oddity(&mut self, fenced: bool) -> Command {
         loop {
-            let oddity = self.random.pick(ODDITIES);
+            let list = self.random.clone_pick(&[ODDITIES, META_ODDITIES]);
+            let oddity = self.random.pick(list);
             if fenced || !oddity.alone {
-                let parts = vec![Part::Bytes(allowed::expand(oddity.sent))];
+                let lines: Vec<&str> = oddity.sent.split('|').collect();
+                let line: &str = self.random.clone_pick(&lines);
+                let sent = allowed::expand(line);
+                let parts = vec![Part::Bytes(sent)];
                 return Command {
                     parts,
                     allowed: fenced.then_some(oddity),
@@ -367,14 +417,24 @@ impl Generator {
         }
     }
 
+    fn binary_farewell(&mut self) -> Command {
+        let oddity = self.random.pick(BINARY_FAREWELLS);
+        let inputs: Vec<&str> = oddity.sent.split('|').collect();
+        let sent: &str = self.random.clone_pick(&inputs);
+        Command {
+            parts: vec![Part::Bytes(allowed::expand_packets(sent))],
+            allowed: Some(oddity),
+        }
+    }
+
     // ---- Ingredients -------------------------------------------------------------------------
 
-    fn pick(&mut self, family: impl Fn(&Self) -> &Vec<Vec<u8>>) -> Vec<u8> {
+    pub(crate) fn pick(&mut self, family: impl Fn(&Self) -> &Vec<Vec<u8>>) -> Vec<u8> {
         let at = self.random.below(family(self).len());
         family(self)[at].clone()
     }
 
-    fn small_key(&mut self) -> Vec<u8> {
+    pub(crate) fn small_key(&mut self) -> Vec<u8> {
         if self.random.one_in(3) {
             self.pick(|generator| &generator.numbers)
         } else {
@@ -382,11 +442,12 @@ impl Generator {
         }
     }
 
-    fn any_key(&mut self) -> Vec<u8> {
-        if self.random.one_in(40) {
-            self.pick(|generator| &generator.bodies)
-        } else {
-            self.small_key()
+    pub(crate) fn any_key(&mut self) -> Vec<u8> {
+        match self.random.below(40) {
+            0 => self.pick(|generator| &generator.bodies),
+            1..=4 => self.pick(|generator| &generator.stale),
+            5 => self.pick(|generator| &generator.encoded),
+            _ => self.small_key(),
         }
     }
 
@@ -395,7 +456,7 @@ impl Generator {
         self.random.clone_pick(&flags).into()
     }
 
-    fn exptime(&mut self) -> Vec<u8> {
+    pub(crate) fn exptime(&mut self) -> Vec<u8> {
         let times = [
             "0",
             "0",
@@ -421,7 +482,7 @@ impl Generator {
 
     /// Text that begins with a letter, or a number that begins with no zero: however they are
     /// joined, arithmetic on them never makes them shorter.
-    fn text(&mut self, length_min: usize) -> Vec<u8> {
+    pub(crate) fn text(&mut self, length_min: usize) -> Vec<u8> {
         if length_min == 0 && self.random.one_in(5) {
             return (1 + self.random.below(9999)).to_string().into_bytes();
         }
@@ -440,7 +501,7 @@ impl Generator {
         text
     }
 
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&mut self, length: usize) -> Vec<u8> {
         let plain = self.random.one_in(2);
         let mut bytes = Vec::with_capacity(length + 8);
         while bytes.len() < length {
@@ -455,7 +516,7 @@ impl Generator {
         bytes
     }
 
-    fn number_like(&mut self) -> Vec<u8> {
+    pub(crate) fn number_like(&mut self) -> Vec<u8> {
         let fixed = [
             "",
             "0",
@@ -503,12 +564,12 @@ impl Generator {
 }
 
 impl Random {
-    fn clone_pick<T: Clone>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn clone_pick<T: Clone>(&mut self, choices: &[T]) -> T {
         self.pick(choices).clone()
     }
 }
 
-fn join<Word: AsRef<[u8]>>(words: &[Word]) -> Vec<u8> {
+pub(crate) fn join<Word: AsRef<[u8]>>(words: &[Word]) -> Vec<u8> {
     let mut line = words
         .iter()
         .map(AsRef::as_ref)
@@ -521,14 +582,15 @@ fn join<Word: AsRef<[u8]>>(words: &[Word]) -> Vec<u8> {
 #[test]
 fn a_seed_always_stands_for_the_same_commands() {
     let show = |seed| {
-        let mut generator = Generator::new(seed);
+        let mut generator = Generator::new(seed, true);
         let mut text = String::new();
-        for _ in 0..100 {
-            match generator.batch() {
+        for number in 0..100 {
+            let protocol = [Protocol::Text, Protocol::Binary][number % 2];
+            match generator.batch(protocol) {
                 Batch::Fenced(commands) | Batch::Open(commands) => {
                     text.extend(commands.iter().map(Command::show));
                 }
-                Batch::Closing(bytes) => text.push_str(&wire::show(&bytes)),
+                Batch::Closing(command) => text.push_str(&command.show()),
             }
         }
         text
