@@ -1,4 +1,5 @@
 //! A session and its surroundings, without sockets: what the session benches drive.
+#![allow(dead_code, reason = "each bench uses its part of this")]
 
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::{ProtocolChoice, Settings};
@@ -52,6 +53,12 @@ impl Talk {
             session: Session::new(ProtocolChoice::Auto),
             output: Output::default(),
         }
+    }
+
+    /// A new connection to the same store, which may speak another protocol.
+    pub(crate) fn reconnect(&mut self) {
+        self.session.hang_up(&mut self.lane);
+        self.session = Session::new(ProtocolChoice::Auto);
     }
 
     /// Runs all of `input`, throws the replies away and returns their length.
