@@ -77,23 +77,10 @@ impl Lane {
         let Some(found) = found else {
             return Step::Missing;
         };
-        // As in memcached: an empty value is no number whatever its CAS id, other text only with it.
-        if found.header.part_len == 0 {
-            return Step::Answer(Counted::NonNumeric);
-        }
-        if how
-            .compare
-            .is_some_and(|id| id != store.cas_id(place, found.chunk, found.header))
-        {
-            return Step::Answer(Counted::Exists);
-        }
-        let Some(old) = self.number_in(&found) else {
-            return Step::Answer(Counted::NonNumeric);
-        };
-        let value = if how.down {
-            old.saturating_sub(how.delta)
-        } else {
-            old.wrapping_add(how.delta)
+        let id = store.cas_id(place, found.chunk, found.header);
+        let value = match self.count(&found, id, how) {
+            Ok(value) => value,
+            Err(refused) => return Step::Answer(refused),
         };
         let mut digits = itoa::Buffer::new();
         let text = digits.format(value).as_bytes();
@@ -136,6 +123,25 @@ impl Lane {
             expiry,
             class,
             created: false,
+        })
+    }
+
+    /// The number after the operation on the item, whose CAS id is `id`; `Err` is the refusal.
+    ///
+    /// As in memcached an empty value is no number whatever its id; of other text that is told only
+    /// to who knows the id.
+    fn count(&self, found: &Found, id: u64, how: &Arith) -> Result<u64, Counted> {
+        if found.header.part_len == 0 {
+            return Err(Counted::NonNumeric);
+        }
+        if how.compare.is_some_and(|wanted| wanted != id) {
+            return Err(Counted::Exists);
+        }
+        let old = self.number_in(found).ok_or(Counted::NonNumeric)?;
+        Ok(if how.down {
+            old.saturating_sub(how.delta)
+        } else {
+            old.wrapping_add(how.delta)
         })
     }
 

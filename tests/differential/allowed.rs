@@ -21,8 +21,8 @@
 //!
 //!    Of the meta commands: what appends to or counts items with marks, and vivifies under base64
 //!    (memcached loses the marks); `N` with a time in the past (memcached answers as if the item
-//!    were there), `N` beside `T` (memcached obeys the last), `T` of `ma` (memcached forgets it when
-//!    the number moves), `E` of `ma` (memcached forgets it when the number stays), `E` of `md`
+//!    were there), `N` beside `T` (memcached obeys the last), `T` of `ma` (memcached forgets it
+//!    when the number moves), `E` of `ma` (memcached forgets it when the number stays), `E` of `md`
 //!    (ours forgets that the item was fetched), `t` behind a time in the past (memcached shows a
 //!    negative number without its sign), `h` of numbers that were counted (memcached forgets it
 //!    only if they move), a long opaque in an `ma` that counts (memcached counts before it

@@ -11,8 +11,8 @@
 //! Expiry times are never close: gone (negative, or long past), never, or at least 100 s away.
 //!
 //! `meta` and `binary` make the commands of these protocols; the text connections speak classic and
-//! meta commands, the binary ones their own. To add a protocol: give [`Generator::command`] a branch
-//! that makes its commands, and `wire` its fence and units.
+//! meta commands, the binary ones their own. To add a protocol: give [`Generator::command`] a
+//! branch that makes its commands, and `wire` its fence and units.
 
 use crate::allowed::{self, Allowed, BINARY_FAREWELLS, META_ODDITIES, ODDITIES};
 use crate::binary::Packet;

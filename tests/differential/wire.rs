@@ -2,7 +2,7 @@
 //!
 //! A batch ends with a *fence*, a command whose reply nothing else can produce and which every
 //! server answers at once: `mn`, answered by `MN`. Values are cut out by their length, so a fence
-//! inside a value is not one. On a binary connection the fence is a no-op with an opaque of its own.
+//! inside a value is not one. On a binary connection the fence is a no-op with its own opaque.
 //! Another protocol needs its own fence and its own [`Unit`].
 
 use crate::binary::{FENCE_OPAQUE, HEADER_LEN, NOOP, STAT, fence};
