@@ -19,13 +19,16 @@
 //!    does not (a value of exactly the limit fits here), a key too long in a `get` with unsent
 //!    replies before it (memcached drops them all).
 //!
+//!    Flushes, to peers newer than 1.6.18: once in some hundred thousand commands an item survives
+//!    one, and two servers of 1.6.45 then differ from each other.
+//!
 //!    Of the meta commands: what appends to or counts items with marks, and vivifies under base64
 //!    (memcached loses the marks); `N` with a time in the past (memcached answers as if the item
 //!    were there), `N` beside `T` (memcached obeys the last), `T` of `ma` (memcached forgets it
 //!    when the number moves), `E` of `ma` (memcached forgets it when the number stays), `E` of `md`
 //!    (ours forgets that the item was fetched), `t` behind a time in the past (memcached shows a
-//!    negative number without its sign), `h` of numbers that were counted (memcached forgets it
-//!    only if they move), a long opaque in an `ma` that counts (memcached counts before it
+//!    negative number without its sign), `h` of numbers that were counted (memcached keeps it
+//!    at times), a long opaque in an `ma` that counts (memcached counts before it
 //!    complains), `me` with base64 (memcached wants one more word), and a flag of `ms` that is no
 //!    letter (1.6.45 then runs the data as commands).
 //!

@@ -213,13 +213,15 @@ impl Generator {
 
     fn binary_other(&mut self) -> Packet {
         let mut packet = Packet::default();
-        match self.random.below(12) {
+        // Flushes come last; newer peers get none, see `allowed`.
+        let kinds = if self.newer { 10 } else { 12 };
+        match self.random.below(kinds) {
             0..=2 => packet.opcode = NOOP,
             3..=4 => packet.opcode = VERSION,
             // Without a body memcached survives what it does not know.
             5..=6 => packet.opcode = self.opcode(&[0x1b, 0x1f, 0x20, 0x25, 0x30, 0x7f, 0xff]),
-            7 => packet.opcode = self.opcode(&[0x08, 0x18]),
-            8 => {
+            10 => packet.opcode = self.opcode(&[0x08, 0x18]),
+            11 => {
                 packet.opcode = self.opcode(&[0x08, 0x18]);
                 packet.extras = vec![0; 4];
             }

@@ -363,7 +363,9 @@ impl Generator {
             b"flush_all noreply\r\n",
             b"flush_all 0 noreply\r\n",
         ];
-        Command::new(*self.random.pick(&lines))
+        // Flushes come last; newer peers get none, see `allowed`.
+        let count = if self.newer { 5 } else { lines.len() };
+        Command::new(*self.random.pick(&lines[..count]))
     }
 
     /// A value that is not followed by the end of a line. Exactly its length and two bytes are
