@@ -5,8 +5,12 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "support/scratch.rs"]
+mod scratch;
+
 use nuthatch::base::settings::Settings;
 use nuthatch::server::{Running, Server};
+use scratch::Scratch;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -234,12 +238,11 @@ fn a_replay_counts_misses_as_a_cache_would() {
 fn a_generated_trace_can_be_replayed() {
     let server = start();
     let trace = succeeded(&tool("trace zipf -n 20000 -k 1000").output().unwrap());
-    let path = std::env::temp_dir().join(format!("nuthatch-trace-{}", std::process::id()));
-    std::fs::write(&path, trace).unwrap();
+    let path = Scratch::new("trace");
+    std::fs::write(&*path, trace).unwrap();
     let words = format!("replay {}", path.display());
     let first = bench(&server, &words);
     let second = bench(&server, &words);
-    std::fs::remove_file(&path).unwrap();
     assert_eq!(count(&first, "requests"), 20_000);
     assert!(count(&first, "misses") > 1000, "{first}");
     // All of it fits, so the second time nothing is missing.

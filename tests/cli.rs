@@ -5,12 +5,16 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "support/scratch.rs"]
+mod scratch;
+
+use scratch::Scratch;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -42,7 +46,7 @@ fn finish(line: &str) -> Output {
 /// A running server, killed if the test ends early.
 struct Daemon {
     child: Child,
-    path: PathBuf,
+    path: Scratch,
 }
 
 impl Daemon {
@@ -53,13 +57,13 @@ impl Daemon {
         let child = command(&line).stderr(Stdio::piped()).spawn().unwrap();
         let daemon = Self { child, path };
         eventually("the server listens", || {
-            UnixStream::connect(&daemon.path).is_ok()
+            UnixStream::connect(&*daemon.path).is_ok()
         });
         daemon
     }
 
     fn ask(&self, request: &str) -> String {
-        let mut stream = UnixStream::connect(&self.path).unwrap();
+        let mut stream = UnixStream::connect(&*self.path).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut line = String::new();
@@ -106,8 +110,8 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn scratch_path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("nuthatch-cli-{name}-{}", std::process::id()))
+fn scratch_path(name: &str) -> Scratch {
+    Scratch::new(&format!("cli-{name}"))
 }
 
 fn runs_as_root() -> bool {
@@ -203,7 +207,7 @@ fn signals_stop_it_with_exit_code_zero_and_remove_the_socket() {
     ] {
         let daemon = Daemon::start(&format!("signal{signal}"), "-v");
         assert_eq!(daemon.ask("get none\r\n"), "END\r\n");
-        let path = daemon.path.clone();
+        let path = daemon.path.to_path_buf();
         let started = Instant::now();
         let (code, said) = daemon.end_by(signal);
         assert_eq!(code, Some(0), "{signal}: {said}");
@@ -243,7 +247,7 @@ fn under_the_journal_lines_carry_their_priority() {
         .unwrap();
     let daemon = Daemon { child, path };
     eventually("the server listens", || {
-        UnixStream::connect(&daemon.path).is_ok()
+        UnixStream::connect(&*daemon.path).is_ok()
     });
     let (_, said) = daemon.end_by("-TERM");
     assert!(said.contains("<6>Exiting normally"), "{said}");
@@ -263,15 +267,14 @@ fn the_port_file_names_the_ports_that_were_chosen() {
     let path = scratch_path("ports");
     let mut command = command("-u root -p -1 -U -1 -A -o relaxed_privileges");
     let child = command
-        .env("MEMCACHED_PORT_FILENAME", &path)
+        .env("MEMCACHED_PORT_FILENAME", &*path)
         .stderr(Stdio::piped());
     let daemon = Daemon {
         child: child.spawn().unwrap(),
-        path: PathBuf::new(),
+        path: scratch_path("no-socket"),
     };
     eventually("the port file is there", || path.exists());
     let ports = ports(&path);
-    fs::remove_file(&path).unwrap();
     assert_eq!(ports[0].0, "TCP INET");
     let udp = ports.iter().find(|(name, _)| name == "UDP INET").unwrap();
     assert!(UdpSocket::bind(("127.0.0.1", udp.1)).is_err());
@@ -296,8 +299,8 @@ fn in_the_background_it_is_up_when_the_parent_exits_and_clears_up_at_its_end() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert!(UnixStream::connect(&socket).is_ok());
-    let pid: u32 = fs::read_to_string(&pid_file)
+    assert!(UnixStream::connect(&*socket).is_ok());
+    let pid: u32 = fs::read_to_string(&*pid_file)
         .unwrap()
         .trim()
         .parse()
@@ -318,9 +321,9 @@ fn a_start_that_fails_in_the_background_is_told_to_the_caller() {
 }
 
 /// Starts a server whose password file holds `users`; the file's path is the second part.
-fn with_users(name: &str, flags: &str, users: &str) -> (Daemon, PathBuf) {
+fn with_users(name: &str, flags: &str, users: &str) -> (Daemon, Scratch) {
     let file = scratch_path(&format!("{name}-users"));
-    fs::write(&file, users).unwrap();
+    fs::write(&*file, users).unwrap();
     let daemon = Daemon::start(name, &format!("-Y {} {flags}", file.display()));
     (daemon, file)
 }
@@ -335,20 +338,20 @@ fn a_hangup_reads_the_password_file_again() {
     assert_eq!(login("old"), "STORED\r\n");
     assert_eq!(login("new"), "CLIENT_ERROR authentication failure\r\n");
 
-    fs::write(&file, "ann:new\n").unwrap();
+    fs::write(&*file, "ann:new\n").unwrap();
     signal_process("-HUP", daemon.child.id());
     eventually("the new password works", || login("new") == "STORED\r\n");
     assert_eq!(login("old"), "CLIENT_ERROR authentication failure\r\n");
 
-    fs::write(&file, "no colon").unwrap();
+    fs::write(&*file, "no colon").unwrap();
     signal_process("-HUP", daemon.child.id());
-    fs::write(&file, "ann:newest").unwrap();
+    fs::write(&*file, "ann:newest").unwrap();
     signal_process("-HUP", daemon.child.id());
     eventually("the newest works", || login("newest") == "STORED\r\n");
 
-    fs::write(&file, "no colon").unwrap();
+    fs::write(&*file, "no colon").unwrap();
     signal_process("-HUP", daemon.child.id());
-    fs::remove_file(&file).unwrap();
+    fs::remove_file(&*file).unwrap();
     let (code, said) = daemon.end_by("-TERM");
     assert_eq!(code, Some(0));
     assert!(!said.contains("old") && !said.contains("newest"), "{said}");
@@ -357,7 +360,7 @@ fn a_hangup_reads_the_password_file_again() {
 #[test]
 fn a_password_file_that_breaks_leaves_the_users_of_before() {
     let (mut daemon, file) = with_users("broken", "", "ann:pw");
-    fs::write(&file, "no colon").unwrap();
+    fs::write(&*file, "no colon").unwrap();
     signal_process("-HUP", daemon.child.id());
     let mut stderr = BufReader::new(daemon.child.stderr.take().unwrap());
     let mut line = String::new();
@@ -367,7 +370,6 @@ fn a_password_file_that_breaks_leaves_the_users_of_before() {
     }
     assert!(line.contains("line 1: no colon"), "{line}");
     assert_eq!(daemon.ask("set a 0 0 6\r\nann pw\r\n"), "STORED\r\n");
-    fs::remove_file(&file).unwrap();
 }
 
 #[test]
@@ -385,19 +387,19 @@ fn password_files_that_cannot_be_used_prevent_the_start() {
 #[test]
 fn the_environment_names_the_users_of_binary_logins() {
     let file = scratch_path("pwdb");
-    fs::write(&file, "ann:pw\n").unwrap();
+    fs::write(&*file, "ann:pw\n").unwrap();
     let path = scratch_path("binary-users");
     let line = format!("-S -u root -s {}", path.display());
     let child = command(&line)
-        .env("MEMCACHED_SASL_PWDB", &file)
+        .env("MEMCACHED_SASL_PWDB", &*file)
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let daemon = Daemon { child, path };
     eventually("the server listens", || {
-        UnixStream::connect(&daemon.path).is_ok()
+        UnixStream::connect(&*daemon.path).is_ok()
     });
-    let mut stream = UnixStream::connect(&daemon.path).unwrap();
+    let mut stream = UnixStream::connect(&*daemon.path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut login = vec![0x80, 0x21, 0, 5, 0, 0, 0, 0, 0, 0, 0, 12];
     login.resize(24, 0);
@@ -411,12 +413,11 @@ fn the_environment_names_the_users_of_binary_logins() {
     );
     for flags in ["-B ascii", "-B auto", "-l proto[ascii]:localhost"] {
         let output = command(&format!("-S {flags} -p -1"))
-            .env("MEMCACHED_SASL_PWDB", &file)
+            .env("MEMCACHED_SASL_PWDB", &*file)
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(64), "{flags}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains("way around the login"), "{said}");
     }
-    fs::remove_file(&file).unwrap();
 }

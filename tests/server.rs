@@ -8,15 +8,18 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "support/scratch.rs"]
+mod scratch;
+
 use nuthatch::base::settings::Settings;
 use nuthatch::server::{EXIT_OS, EXIT_USAGE, Running, Server, process};
+use scratch::Scratch;
 use socket2::SockRef;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -98,8 +101,8 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A path of this test's own.
-fn scratch_path(name: &str) -> PathBuf {
-    std::env::temp_dir().join(format!("nuthatch-{name}-{}", std::process::id()))
+fn scratch_path(name: &str) -> Scratch {
+    Scratch::new(name)
 }
 
 /// Memory that this process has in use, in bytes.
@@ -492,17 +495,17 @@ fn idle_clients_are_closed_when_that_is_asked_for() {
 fn a_unix_socket_serves_with_its_mode_and_is_removed() {
     let path = scratch_path("socket");
     let unix = || Settings {
-        unix_socket: Some(path.clone()),
+        unix_socket: Some(path.to_path_buf()),
         unix_mask: 0o750,
         ..settings()
     };
-    drop(UnixListener::bind(&path).unwrap()); // A file that a killed server left.
+    drop(UnixListener::bind(&*path).unwrap()); // A file that a killed server left.
     let server = start(unix());
     assert!(server.addresses().is_empty());
-    let metadata = fs::symlink_metadata(&path).unwrap();
+    let metadata = fs::symlink_metadata(&*path).unwrap();
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o750);
-    let mut stream = UnixStream::connect(&path).unwrap();
+    let mut stream = UnixStream::connect(&*path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"get none\r\n").unwrap();
     let mut reply = [0; 5];
@@ -531,7 +534,7 @@ fn listen_lists_mix_addresses_ports_and_unix_sockets() {
     for address in server.addresses() {
         Client::at(*address).ask(b"get none\r\n", b"END\r\n");
     }
-    assert!(UnixStream::connect(&path).is_ok());
+    assert!(UnixStream::connect(&*path).is_ok());
     server.stop().unwrap();
     assert!(!path.exists());
 }
@@ -591,11 +594,11 @@ fn clients_that_vanish_in_the_middle_of_a_value_leave_nothing_behind() {
 }
 
 /// Settings with a password file; ann's password is `pw`.
-fn with_users(name: &str) -> (Settings, PathBuf) {
+fn with_users(name: &str) -> (Settings, Scratch) {
     let path = scratch_path(name);
-    fs::write(&path, "ann:pw").unwrap();
+    fs::write(&*path, "ann:pw").unwrap();
     let settings = Settings {
-        auth_file: Some(path.clone()),
+        auth_file: Some(path.to_path_buf()),
         ..settings()
     };
     (settings, path)
@@ -611,7 +614,7 @@ fn packet(opcode: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_text_connection_logs_in_and_another_must_do_so_again() {
-    let (settings, path) = with_users("text-users");
+    let (settings, _file) = with_users("text-users");
     let server = start(settings);
     let mut client = Client::of(&server);
     client.ask(b"get k\r\n", b"CLIENT_ERROR unauthenticated\r\n");
@@ -628,12 +631,11 @@ fn a_text_connection_logs_in_and_another_must_do_so_again() {
     let answer = stranger.rest();
     assert_eq!((answer[7], &answer[24..]), (0x20, &b"Auth failure."[..]));
     server.stop().unwrap();
-    fs::remove_file(path).unwrap();
 }
 
 #[test]
 fn a_binary_connection_logs_in_and_another_must_do_so_again() {
-    let (settings, path) = with_users("binary-users");
+    let (settings, _file) = with_users("binary-users");
     let server = start(Settings {
         sasl: true,
         ..settings
@@ -657,7 +659,6 @@ fn a_binary_connection_logs_in_and_another_must_do_so_again() {
     let mut stranger = Client::of(&server);
     stranger.ask(b"version\r\n", b"CLIENT_ERROR unauthenticated\r\n");
     server.stop().unwrap();
-    fs::remove_file(path).unwrap();
 }
 
 /// The lines of `stats conns`, without `STAT`: descriptor and name, and the value.
@@ -755,10 +756,10 @@ fn stats_conns_shows_a_client_that_does_not_read() {
 fn stats_conns_names_unix_sockets_by_their_path() {
     let path = scratch_path("conns");
     let server = start(Settings {
-        unix_socket: Some(path.clone()),
+        unix_socket: Some(path.to_path_buf()),
         ..settings()
     });
-    let mut stream = UnixStream::connect(&path).unwrap();
+    let mut stream = UnixStream::connect(&*path).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"stats conns\r\nquit\r\n").unwrap();
     let mut text = String::new();
