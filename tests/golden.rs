@@ -165,7 +165,7 @@ fn enable(settings: &mut nuthatch::base::settings::Settings, name: &str) {
         "no_dump" => settings.dump_enabled = false,
         "no_watch" => settings.watch_enabled = false,
         "login" => settings.auth_file = Some("/users".into()),
-        "no_slab_reassign" => settings.shown.slab_reassign = false,
+        "no_slab_reassign" => settings.store.reassign = false,
         "ascii" => settings.protocol = nuthatch::base::settings::ProtocolChoice::Ascii,
         _ => panic!("no such setting: {name}"),
     }

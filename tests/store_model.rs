@@ -57,6 +57,10 @@ enum Op {
     Limit {
         quarters: u64,
     },
+    Reassign {
+        source: i32,
+        target: i32,
+    },
 }
 
 fn lengths() -> impl Strategy<Value = u32> {
@@ -100,6 +104,8 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (0..4_u64).prop_map(|seconds| Op::Sleep { seconds }),
         3 => Just(Op::Maintain),
         1 => (4..17_u64).prop_map(|quarters| Op::Limit { quarters }),
+        2 => (-1..60_i32, 0..60_i32)
+            .prop_map(|(source, target)| Op::Reassign { source, target }),
     ]
 }
 
@@ -228,6 +234,12 @@ impl World {
                 let limit = (1 << 18) * quarters;
                 assert!(self.store.set_memory_limit(limit));
                 assert_eq!(self.store.snapshot().limit_bytes, limit);
+            }
+            Op::Reassign { source, target } => {
+                // From any class to one that is certainly there, as often as not.
+                let source = if source % 2 == 0 { source } else { -1 };
+                let ordered = self.store.order_move(source, target % 30);
+                assert!(ordered.is_err() || self.store.snapshot().moving);
             }
             Op::Sleep { seconds } => self.now = self.now.plus_seconds(seconds),
             Op::Maintain => {

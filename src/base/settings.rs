@@ -83,6 +83,13 @@ pub struct StoreSettings {
     pub cas: bool,
     /// Which items to evict (`-o eviction=`).
     pub policy: EvictionPolicy,
+    /// Pages may change their class other than by need (`-o no_slab_reassign` turns it off).
+    pub reassign: bool,
+    /// When they do so by themselves (`-o slab_automove`).
+    pub automove: Automove,
+    /// Seconds that a class must have had pages to spare before it gives them to the pool
+    /// (`-o slab_automove_window`).
+    pub automove_window_s: u32,
     /// Ask the kernel for huge pages (`-L`).
     pub huge_pages: bool,
     /// The limit can be changed at run time: address space is reserved for four times as much.
@@ -103,6 +110,37 @@ pub enum EvictionPolicy {
     Lfu,
 }
 
+/// When a class gets a page of another by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Automove {
+    /// Only where a request or the index cannot be served otherwise.
+    ByNeed,
+    /// Also where the other one can spare it much better; pages out of use go to the pool.
+    #[default]
+    Balanced,
+    /// Also where the other one can spare it better at all.
+    Eager,
+}
+
+impl Automove {
+    /// The one that memcached numbers so.
+    #[must_use]
+    pub fn from_level(level: u32) -> Option<Self> {
+        match level {
+            0 => Some(Self::ByNeed),
+            1 => Some(Self::Balanced),
+            2 => Some(Self::Eager),
+            _ => None,
+        }
+    }
+
+    /// memcached's number for it.
+    #[must_use]
+    pub fn level(self) -> u32 {
+        self as u32
+    }
+}
+
 /// Protocols a listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolChoice {
@@ -119,14 +157,8 @@ pub enum ProtocolChoice {
 pub struct ShownSettings {
     /// `-o hashpower`.
     pub hashpower_init: u32,
-    /// `-o slab_reassign`.
-    pub slab_reassign: bool,
-    /// `-o slab_automove`.
-    pub slab_automove: u32,
     /// `-o slab_automove_ratio`.
     pub slab_automove_ratio: f64,
-    /// `-o slab_automove_window`.
-    pub slab_automove_window: u32,
     /// `-o slab_chunk_max`, bytes.
     pub slab_chunk_max: u32,
     /// `-o lru_crawler`.
@@ -236,6 +268,9 @@ impl Default for StoreSettings {
             evict: true,
             cas: true,
             policy: EvictionPolicy::S3Clock,
+            reassign: true,
+            automove: Automove::default(),
+            automove_window_s: 10,
             huge_pages: false,
             limit_adjustable: true,
             hash_seed: None,
@@ -247,10 +282,7 @@ impl Default for ShownSettings {
     fn default() -> Self {
         Self {
             hashpower_init: 0,
-            slab_reassign: true,
-            slab_automove: 1,
             slab_automove_ratio: 0.8,
-            slab_automove_window: 10,
             slab_chunk_max: 512 << 10,
             lru_crawler: true,
             lru_crawler_sleep: 100,

@@ -1,7 +1,7 @@
 //! The suboptions of `-o`: one table, from name to what it sets.
 
 use super::{bad, conflict, parse_number};
-use crate::base::settings::{EvictionPolicy, Settings};
+use crate::base::settings::{Automove, EvictionPolicy, Settings};
 use crate::server::Failure;
 use std::ops::RangeInclusive;
 
@@ -46,6 +46,30 @@ const EFFECTIVE: &[(&str, Apply)] = &[
         "idle_timeout",
         Number(U32, |settings, s| settings.idle_timeout_s = s as u32),
     ),
+    (
+        "slab_reassign",
+        Bare(|settings| settings.store.reassign = true),
+    ),
+    (
+        "no_slab_reassign",
+        Bare(|settings| settings.store.reassign = false),
+    ),
+    (
+        "slab_automove",
+        NumberOr(1, 0..=2, |settings, n| {
+            settings.store.automove = Automove::from_level(n as u32).unwrap_or_default()
+        }),
+    ),
+    (
+        "no_slab_automove",
+        Bare(|settings| settings.store.automove = Automove::ByNeed),
+    ),
+    (
+        "slab_automove_window",
+        Number(3..=1800, |settings, s| {
+            settings.store.automove_window_s = s as u32
+        }),
+    ),
     ("eviction", Word(&["s3", "lru", "lfu"], set_policy)),
     ("modern", Bare(|_| {})),
     ("no_modern", Bare(set_old_defaults)),
@@ -64,32 +88,8 @@ const SHOWN: &[(&str, Apply)] = &[
     ),
     ("no_hashexpand", Ignored),
     (
-        "slab_reassign",
-        Bare(|settings| settings.shown.slab_reassign = true),
-    ),
-    (
-        "no_slab_reassign",
-        Bare(|settings| settings.shown.slab_reassign = false),
-    ),
-    (
-        "slab_automove",
-        NumberOr(1, 0..=2, |settings, n| {
-            settings.shown.slab_automove = n as u32
-        }),
-    ),
-    (
-        "no_slab_automove",
-        Bare(|settings| settings.shown.slab_automove = 0),
-    ),
-    (
         "slab_automove_ratio",
         Fraction(1.0, |settings, r| settings.shown.slab_automove_ratio = r),
-    ),
-    (
-        "slab_automove_window",
-        Number(3..=1800, |settings, s| {
-            settings.shown.slab_automove_window = s as u32
-        }),
     ),
     ("slab_automove_freeratio", Ignored),
     (
@@ -305,9 +305,9 @@ fn set_temporary_ttl(settings: &mut Settings, seconds: u64) {
 /// The defaults of memcached 1.4, as far as they can be seen.
 fn set_old_defaults(settings: &mut Settings) {
     settings.connections_refuse = false;
+    settings.store.reassign = false;
+    settings.store.automove = Automove::ByNeed;
     let shown = &mut settings.shown;
-    shown.slab_reassign = false;
-    shown.slab_automove = 0;
     shown.lru_crawler = false;
     shown.lru_maintainer = false;
     shown.hash_algorithm = "jenkins".into();

@@ -1,7 +1,7 @@
 //! Argument lists and what becomes of them.
 
 use super::{Action, VERSION_LINE, parse};
-use crate::base::settings::{EvictionPolicy, ProtocolChoice, Settings};
+use crate::base::settings::{Automove, EvictionPolicy, ProtocolChoice, Settings};
 use crate::server::Failure;
 use std::ffi::OsString;
 use std::path::Path;
@@ -143,11 +143,15 @@ fn sizes_take_suffixes_in_either_case() {
 
 #[test]
 fn suboptions_come_in_lists_and_repeat() {
-    let line =
-        "-o no_maxconns_fast,idle_timeout=5,slab_automove -o eviction=lfu,relaxed_privileges";
-    let given = settings(line);
+    let line = "-o no_maxconns_fast,idle_timeout=5,slab_automove=0 -o slab_automove \
+        -o eviction=lfu,relaxed_privileges"
+        .replace("        ", "");
+    let given = settings(&line);
     assert!(!given.connections_refuse);
-    assert_eq!((given.idle_timeout_s, given.shown.slab_automove), (5, 1));
+    assert_eq!(
+        (given.idle_timeout_s, given.store.automove),
+        (5, Automove::Balanced)
+    );
     assert_eq!(given.store.policy, EvictionPolicy::Lfu);
     assert_eq!(
         settings("-o eviction=s3").store.policy,
@@ -183,10 +187,20 @@ fn memcacheds_own_suboptions_are_all_accepted_and_noted() {
 }
 
 #[test]
+fn page_moves_are_tuned_and_turned_off() {
+    let given = settings("-o slab_automove=2,slab_automove_window=30");
+    assert_eq!(given.store.automove, Automove::Eager);
+    assert!(given.store.reassign && given.store.automove_window_s == 30);
+    let given = settings("-o no_slab_reassign,no_slab_automove");
+    assert!(!given.store.reassign && given.store.automove == Automove::ByNeed);
+}
+
+#[test]
 fn no_modern_brings_the_old_defaults_back() {
     let settings = settings("-o no_modern");
     assert!(!settings.connections_refuse && !settings.shown.lru_maintainer);
     assert_eq!(settings.shown.hash_algorithm, "jenkins");
+    assert!(!settings.store.reassign && settings.store.automove == Automove::ByNeed);
 }
 
 #[test]

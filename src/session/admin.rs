@@ -3,20 +3,18 @@
 use crate::base::clock::Expiry;
 use crate::protocol::text::reply::END;
 use crate::protocol::text::{
-    AdminRequest, CrawlerRequest, DetailRequest, ErrorLine, Shutdown, StatsRequest,
+    AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, ErrorLine, Shutdown, StatsRequest,
 };
 use crate::session::report::{Group, StatLines, report};
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, Shared, State, tally};
+use crate::store::MoveRefusal;
 
 const OK: &[u8] = b"OK\r\n";
 
 /// The least and the most megabytes that `cache_memlimit` takes.
 const MEMLIMIT_MIN_MB: u32 = 8;
 const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
-
-/// Class numbers are below this.
-const CLASS_END: i32 = 64;
 
 /// Answers `stats` and its groups.
 pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
@@ -100,11 +98,15 @@ pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest, noreply: bool)
             return Step::stop(State::Command, Progress::Shutdown { graceful });
         }
         AdminRequest::Shutdown(Err(error)) => Err(error),
-        AdminRequest::Reassign { .. } if !settings.shown.slab_reassign => {
+        AdminRequest::Reassign { .. } if !settings.store.reassign => {
             Err(ErrorLine::ReassignDisabled)
         }
-        AdminRequest::Reassign { source, target } => Err(reassign(source, target)),
-        // The store balances its memory and sweeps what is dead by itself.
+        AdminRequest::Reassign { source, target } => reassign(turn.shared(), source, target),
+        AdminRequest::Automove(request) => {
+            automove(turn.shared(), request);
+            Ok(())
+        }
+        // The store keeps its queues and sweeps what is dead by itself.
         AdminRequest::Tuning => Ok(()),
         AdminRequest::Crawler(request) => crawler(request, settings.dump_enabled),
     };
@@ -150,14 +152,23 @@ fn memlimit(shared: &Shared, megabytes: u32) -> Result<(), ErrorLine> {
     }
 }
 
-/// Pages move when the store finds it worth it, not by order.
-fn reassign(source: i32, target: i32) -> ErrorLine {
-    if source == target {
-        ErrorLine::SameClass
-    } else if (-1..CLASS_END).contains(&source) && (0..CLASS_END).contains(&target) {
-        ErrorLine::NoSparePages
-    } else {
-        ErrorLine::BadSlabClass
+/// The order is accepted here and carried out in the background.
+fn reassign(shared: &Shared, source: i32, target: i32) -> Result<(), ErrorLine> {
+    let ordered = shared.store.order_move(source, target);
+    ordered.map_err(|refusal| match refusal {
+        MoveRefusal::Busy => ErrorLine::ReassignBusy,
+        MoveRefusal::SameClass => ErrorLine::SameClass,
+        MoveRefusal::BadClass => ErrorLine::BadSlabClass,
+        MoveRefusal::NoSpare => ErrorLine::NoSparePages,
+    })
+}
+
+fn automove(shared: &Shared, request: AutomoveRequest) {
+    match request {
+        AutomoveRequest::Level(automove) => shared.store.set_automove(automove),
+        AutomoveRequest::Window(seconds) => shared.store.set_automove_window_s(seconds),
+        AutomoveRequest::Ratio(ratio) => shared.set_automove_ratio(ratio),
+        AutomoveRequest::FreeRatio => {}
     }
 }
 

@@ -33,6 +33,9 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
                 verbosity: shared.verbosity.load(Ordering::Relaxed),
                 detail: shared.prefixes.is_on(),
                 memory_limit: shared.store.memory_limit(),
+                automove: shared.store.automove(),
+                automove_ratio: shared.automove_ratio(),
+                automove_window_s: shared.store.automove_window_s(),
             };
             report_settings(sink, &shared.settings, adjusted);
         }

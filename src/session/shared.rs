@@ -7,7 +7,7 @@ use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, SocketRe
 use crate::store::{Lane, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// What a session must ask of the process around it.
 pub trait Host: Send + Sync {
@@ -41,6 +41,8 @@ pub struct Shared {
     pub host: Box<dyn Host>,
     /// Prefix statistics (`stats detail`).
     pub(super) prefixes: PrefixStats,
+    /// Bits of `slabs automove ratio`, which is only shown.
+    automove_ratio: AtomicU64,
     /// What had been counted at the last `stats reset`.
     baseline: Mutex<Baseline>,
 }
@@ -63,6 +65,7 @@ impl Shared {
             verbosity: AtomicU8::new(settings.verbosity),
             logins: LoginTable::default(),
             prefixes: PrefixStats::new(settings.detail_enabled, settings.prefix_delimiter),
+            automove_ratio: AtomicU64::new(settings.shown.slab_automove_ratio.to_bits()),
             baseline: Mutex::default(),
             settings,
             store,
@@ -92,6 +95,17 @@ impl Shared {
         *self.baseline.lock() = baseline;
         self.store.reset_counters();
         self.prefixes.clear();
+    }
+
+    /// The ratio of ages that page moves are said to go by.
+    pub(super) fn automove_ratio(&self) -> f64 {
+        f64::from_bits(self.automove_ratio.load(Ordering::Relaxed))
+    }
+
+    /// Changes what [`automove_ratio`](Self::automove_ratio) tells.
+    pub(super) fn set_automove_ratio(&self, ratio: f64) {
+        self.automove_ratio
+            .store(ratio.to_bits(), Ordering::Relaxed);
     }
 
     /// Changes the verbosity.

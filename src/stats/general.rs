@@ -3,7 +3,7 @@
 use crate::base::clock::Now;
 use crate::base::settings::Settings;
 use crate::stats::{COMPATIBLE_VERSION, ServerTotals, Sink, Totals};
-use crate::store::StoreSnapshot;
+use crate::store::{Busy, StoreSnapshot};
 use std::fmt;
 
 /// What the operating system says of this process.
@@ -140,18 +140,19 @@ impl General<'_> {
 
     fn background(&self, sink: &mut impl Sink) {
         let shown = &self.settings.shown;
-        if shown.slab_reassign {
+        if self.settings.store.reassign {
             sink.show("slab_reassign_rescues", self.store.rescues);
-            for name in [
-                "slab_reassign_chunk_rescues",
-                "slab_reassign_inline_reclaim",
-            ] {
-                sink.show(name, 0);
-            }
-            sink.show("slab_reassign_busy_items", 0);
+            sink.show("slab_reassign_chunk_rescues", self.store.chunk_rescues);
+            // No chunk of a page that is being emptied is ever handed out, to be taken back.
+            sink.show("slab_reassign_inline_reclaim", 0);
+            sink.show("slab_reassign_busy_items", self.store.move_busy);
+            // Nothing is deleted for being busy: its page stays, and another one moves.
             sink.show("slab_reassign_busy_deletes", 0);
-            sink.show("slab_reassign_busy_nomem", self.store.move_evictions);
-            sink.show("slab_reassign_last_busy_status", "none");
+            sink.show("slab_reassign_busy_nomem", self.store.move_no_memory);
+            sink.show(
+                "slab_reassign_last_busy_status",
+                busy_name(self.store.last_busy),
+            );
             sink.show("slab_reassign_running", u8::from(self.store.moving));
             sink.show("slabs_moved", self.store.slabs_moved);
         }
@@ -196,6 +197,16 @@ impl General<'_> {
             sink.show("direct_reclaims", 0);
             sink.show("lru_bumps_dropped", 0);
         }
+    }
+}
+
+/// memcached's word for what kept a page where it is.
+fn busy_name(busy: Option<Busy>) -> &'static str {
+    match busy {
+        None => "none",
+        Some(Busy::Sending) => "busy",
+        Some(Busy::Arriving) => "busy_uploading",
+        Some(Busy::NoMemory) => "from_lru",
     }
 }
 

@@ -1,6 +1,6 @@
 //! The report of `stats settings`: memcached's names, then who is really speaking.
 
-use crate::base::settings::{EvictionPolicy, ProtocolChoice, Settings, ShownSettings};
+use crate::base::settings::{Automove, EvictionPolicy, ProtocolChoice, Settings, ShownSettings};
 use crate::stats::{Sink, yes_no};
 use std::path::Path;
 
@@ -13,13 +13,19 @@ pub struct Adjusted {
     pub detail: bool,
     /// The memory limit in bytes.
     pub memory_limit: u64,
+    /// When pages move by themselves.
+    pub automove: Automove,
+    /// Ratio of ages for that, as it was given.
+    pub automove_ratio: f64,
+    /// Seconds for that.
+    pub automove_window_s: u32,
 }
 
 /// Writes the report.
 pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
     listeners(sink, settings, adjusted);
     limits(sink, settings, adjusted.detail);
-    slabs(sink, &settings.shown);
+    slabs(sink, settings, adjusted);
     crawler(sink, settings);
     segments(sink, &settings.shown);
     logs(sink, settings);
@@ -89,15 +95,16 @@ fn limits(sink: &mut impl Sink, settings: &Settings, detail: bool) {
     sink.show("maxconns_fast", yes_no(settings.connections_refuse));
 }
 
-fn slabs(sink: &mut impl Sink, shown: &ShownSettings) {
+fn slabs(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
+    let shown = &settings.shown;
     sink.show("hashpower_init", shown.hashpower_init);
-    sink.show("slab_reassign", yes_no(shown.slab_reassign));
-    sink.show("slab_automove", shown.slab_automove);
+    sink.show("slab_reassign", yes_no(settings.store.reassign));
+    sink.show("slab_automove", adjusted.automove.level());
     sink.show(
         "slab_automove_ratio",
-        format!("{:.2}", shown.slab_automove_ratio),
+        format!("{:.2}", adjusted.automove_ratio),
     );
-    sink.show("slab_automove_window", shown.slab_automove_window);
+    sink.show("slab_automove_window", adjusted.automove_window_s);
     sink.show("slab_chunk_max", shown.slab_chunk_max);
 }
 
@@ -155,6 +162,9 @@ mod tests {
             verbosity: 1,
             detail: true,
             memory_limit: settings.store.memory_limit,
+            automove: settings.store.automove,
+            automove_ratio: settings.shown.slab_automove_ratio,
+            automove_window_s: settings.store.automove_window_s,
         };
         report_settings(&mut recorder, settings, adjusted);
         recorder
@@ -174,6 +184,9 @@ mod tests {
             ("binding_protocol", "auto-negotiate"),
             ("auth_enabled_ascii", "no"),
             ("lru_crawler", "yes"),
+            ("slab_automove", "1"),
+            ("slab_automove_ratio", "0.80"),
+            ("slab_automove_window", "10"),
             ("hot_max_factor", "0.20"),
             ("client_flags_size", "4"),
         ] {

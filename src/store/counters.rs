@@ -90,9 +90,13 @@ class_tallies! {
     ghost_hits,
     /// Items relocated by page moves.
     rescued,
-    /// Items removed by page moves.
-    move_evicted,
-    /// Pages taken from this class for another.
+    /// Further parts of long items relocated by page moves.
+    chunks_rescued,
+    /// Items that a page move found no free chunk for: evicted, or left where eviction is off.
+    move_no_memory,
+    /// Chunks that kept a page from being moved: pinned, or being filled.
+    move_busy,
+    /// Pages taken from this class for another or for the pool; of class 0, out of the pool.
     pages_lost,
 }
 

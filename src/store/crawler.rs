@@ -26,7 +26,7 @@ const ITEMS_PER_STEP: u32 = 2048;
 
 impl Lane {
     /// Does a bounded amount of background work: appointed flushes, a step of the crawler, a page
-    /// towards a lowered limit.
+    /// towards a lowered limit, and one that is to move by order or because it is not needed.
     ///
     /// Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now) -> bool {
@@ -40,8 +40,9 @@ impl Lane {
         let crawling = self.crawl(&mut crawler, now);
         drop(crawler);
         let shrinking = self.shrink(now);
+        let moving = self.move_a_page(now);
         self.clear_desk();
-        crawling || shrinking
+        crawling || shrinking || moving
     }
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {

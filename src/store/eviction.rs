@@ -77,8 +77,8 @@ enum Cause {
 impl Lane {
     /// Refills the stock of `class` and returns one chunk.
     ///
-    /// In this order: free chunks, a free page, a page of a class whose items stay much longer,
-    /// evictions, any page that can be had.
+    /// In this order: free chunks, a free page, a page of a class whose items stay much longer (if
+    /// pages may move by themselves), evictions, any page that can be had.
     pub(crate) fn refill(&mut self, class: ClassId, now: Now) -> Option<ChunkRef> {
         self.flush_fresh(class, now);
         let want = stock_size(self.store.slabs.table.size(class));
@@ -89,7 +89,7 @@ impl Lane {
             self.feed_index(now);
         }
         if got.is_empty() && self.store.evict {
-            if self.deserves_page(class) && self.steal_page(class, false, now) {
+            if self.may_ask(class) && self.steal_page(class, false, now) {
                 self.store.slabs.take(class, want, &mut got);
             }
             if got.is_empty() {
@@ -190,7 +190,7 @@ impl Lane {
 
     /// Whether `class` should get a page of another class instead of evicting its own: of one that
     /// gets no new items any more, or whose items stay much longer.
-    fn deserves_page(&self, class: ClassId) -> bool {
+    pub(crate) fn deserves_page(&self, class: ClassId) -> bool {
         let slabs = &self.store.slabs;
         self.donor(class).is_some_and(|donor| {
             slabs.is_idle(donor)

@@ -59,6 +59,7 @@ mod meta;
 mod mover;
 mod outcome;
 mod pin;
+mod reassign;
 mod report;
 mod slab;
 mod snapshot;
@@ -74,7 +75,8 @@ pub use outcome::{
     StoreMode, StoreOutcome, StoreRequest, Stored,
 };
 pub use pin::PinnedValue;
-pub use snapshot::{ClassSnapshot, StoreSnapshot};
+pub use reassign::MoveRefusal;
+pub use snapshot::{Busy, ClassSnapshot, StoreSnapshot};
 pub use upload::Upload;
 
 use crate::base::clock::Expiry;
@@ -85,13 +87,14 @@ use crate::store::counters::{ClassSums, LaneTallies};
 use crate::store::item::Header;
 use crate::store::lane::Desk;
 use crate::store::mover::Mover;
+use crate::store::reassign::Order;
 use crate::store::slab::{ChunkRef, ClassTable, Geometry, Slabs, Spacing};
 use crate::store::stripe::Stripe;
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Values up to this length are copied out under the stripe lock, longer ones are pinned. Copying
 /// 16 KiB takes about a microsecond, no longer than the lock may be held.
@@ -141,6 +144,14 @@ pub struct Store {
     flushes_begun: AtomicU64,
     flushes_done: AtomicU64,
     mover: Mutex<Mover>,
+    /// What the operator has ordered to be moved. Under the mover, and nothing under it.
+    order: Mutex<Option<Order>>,
+    /// Whether pages may move other than by need; how readily they do so by themselves, and the
+    /// seconds it takes to see that a class does not need what it has.
+    reassign: bool,
+    automove: AtomicU32,
+    automove_window_s: AtomicU32,
+    last_busy: Mutex<Option<Busy>>,
     crawler: Mutex<crawler::Crawler>,
 }
 
@@ -202,6 +213,11 @@ impl Store {
             flushes_begun: AtomicU64::new(0),
             flushes_done: AtomicU64::new(0),
             mover: Mutex::default(),
+            order: Mutex::default(),
+            reassign: settings.reassign,
+            automove: AtomicU32::new(settings.automove.level()),
+            automove_window_s: AtomicU32::new(settings.automove_window_s),
+            last_busy: Mutex::default(),
             crawler: Mutex::default(),
         }))
     }

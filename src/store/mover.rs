@@ -12,13 +12,14 @@
 
 use crate::base::clock::Now;
 use crate::base::hash::Place;
-use crate::store::Store;
 use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
+use crate::store::reassign::Surplus;
 use crate::store::slab::{ChunkRef, INDEX, PageId, RingEntry};
 use crate::store::stripe::{Found, Unlinked};
+use crate::store::{Busy, Store};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ use std::sync::Arc;
 pub(crate) struct Mover {
     /// Pages in a row that could not be emptied for a lower limit.
     failures: usize,
+    /// Pages that classes have had free for long.
+    pub(crate) surplus: Surplus,
 }
 
 /// How many pages of a donor are tried before giving up.
@@ -43,8 +46,10 @@ enum Moved {
     Evicted(Unlinked),
     /// It had expired or been flushed.
     Dead(Unlinked),
-    /// It may not move now, or was gone already.
-    Stays,
+    /// It may not move now.
+    Stays(Busy),
+    /// There is nothing in the chunk that is known to be an item.
+    Nothing,
 }
 
 impl Lane {
@@ -168,6 +173,7 @@ impl Lane {
             if let Some(&page) = empty
                 && self.empty_page(page, now)
             {
+                self.tallies(class).pages_lost.add(1);
                 store.slabs.adopt(taker, page);
                 return true;
             }
@@ -209,16 +215,28 @@ impl Lane {
 
     /// Empties a page. True if it is nobody's now; the caller adopts it or gives it to the pool.
     pub(crate) fn empty_page(&mut self, page: PageId, now: Now) -> bool {
+        self.drain_page(page, self.store.evict, now)
+    }
+
+    /// [`empty_page`](Self::empty_page), with or without evicting what finds no other chunk.
+    pub(crate) fn drain_page(&mut self, page: PageId, evict: bool, now: Now) -> bool {
         let store = Arc::clone(&self.store);
         let class = store.slabs.page(page).class();
         if !store.slabs.start_drain(page) {
             return false;
         }
         self.recall_stocks(page, class);
+        let mut busy = None;
         for slot in 0..store.slabs.page(page).bump() {
-            self.vacate(store.slabs.chunk_in(page, class, slot), now);
+            let chunk = store.slabs.chunk_in(page, class, slot);
+            busy = self.vacate(chunk, evict, now).or(busy);
         }
-        store.slabs.finish_drain(page)
+        let held = store.slabs.finish_drain(page);
+        if held > 0 {
+            self.tallies(class).move_busy.add(u64::from(held));
+            *store.last_busy.lock() = busy.or(Some(Busy::Arriving));
+        }
+        held == 0
     }
 
     /// Takes the page's chunks out of all lanes' stocks.
@@ -238,18 +256,18 @@ impl Lane {
         }
     }
 
-    /// Gets whatever is in `chunk` out of it, if that can be done.
-    fn vacate(&mut self, chunk: ChunkRef, now: Now) {
+    /// Gets whatever is in `chunk` out of it, if that can be done; else says why it cannot.
+    fn vacate(&mut self, chunk: ChunkRef, evict: bool, now: Now) -> Option<Busy> {
         let store = Arc::clone(&self.store);
         let header = store.slabs.header(chunk);
         let head = match header {
             header if header.is_linked_item() => chunk,
             header if header.is_continuation() => ChunkRef(header.high),
-            _ => return,
+            // No longer in the index, and still being sent.
+            header if header.has(state::PINNED) => return Some(Busy::Sending),
+            _ => return None,
         };
-        let Some(hash) = store.hash_of(head) else {
-            return;
-        };
+        let hash = store.hash_of(head)?;
         // Taken before the stripe is locked; put back if it is not needed.
         let spare = self.spare_chunk(store.slabs.class_of(chunk));
         let moved = {
@@ -264,13 +282,13 @@ impl Lane {
                 header: store.slabs.header(chunk),
             });
             match found {
-                Some(found) if found.header.has(state::PINNED) => Moved::Stays,
+                Some(found) if found.header.has(state::PINNED) => Moved::Stays(Busy::Sending),
                 Some(found) if stripe.death(found.header, now).is_some() => {
                     Moved::Dead(stripe.unlink(&store.slabs, print.bits, found))
                 }
                 // The chunk was read before the lock was held: its owner may be another item now.
                 Some(found) if head != chunk && store.before(found, chunk).is_none() => {
-                    Moved::Stays
+                    Moved::Nothing
                 }
                 Some(found) => match spare {
                     Some(to) => {
@@ -279,34 +297,47 @@ impl Lane {
                         }
                         store.relocate(found, chunk, to, hash.place())
                     }
-                    None if !store.evict => Moved::Stays,
+                    None if !evict => Moved::Stays(Busy::NoMemory),
                     None => Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found)),
                 },
-                None => Moved::Stays,
+                None => Moved::Nothing,
             }
         };
         let used = matches!(moved, Moved::Relocated { .. });
-        self.account(moved, now);
+        let busy = match moved {
+            Moved::Stays(why) => Some(why),
+            _ => None,
+        };
+        if busy == Some(Busy::NoMemory) || matches!(moved, Moved::Evicted(_)) {
+            self.tallies_of(chunk).move_no_memory.add(1);
+        }
+        self.account(moved, head != chunk, now);
         if let Some(spare) = spare.filter(|_| !used) {
             self.free_chunk(spare);
         }
+        busy
     }
 
-    fn account(&mut self, moved: Moved, now: Now) {
+    fn account(&mut self, moved: Moved, is_part: bool, now: Now) {
         match moved {
-            Moved::Stays => {}
+            Moved::Stays(_) | Moved::Nothing => {}
             Moved::Dead(gone) => {
                 self.tallies_of(gone.chunk).reclaimed.add(1);
                 self.discard_dead(gone);
             }
             Moved::Evicted(gone) => {
                 self.count_eviction(&gone, now);
-                self.tallies_of(gone.chunk).move_evicted.add(1);
                 self.discard(gone);
             }
             Moved::Relocated { from, fresh } => {
                 let class = self.store.slabs.class_of(from);
-                self.tallies(class).rescued.add(1);
+                let tallies = self.tallies(class);
+                let rescued = if is_part {
+                    &tallies.chunks_rescued
+                } else {
+                    &tallies.rescued
+                };
+                rescued.add(1);
                 self.free_chunk(from);
                 if let Some(entry) = fresh {
                     self.note_fresh(class, entry, now);
@@ -326,7 +357,7 @@ impl Lane {
 
 impl Store {
     /// The page of `class` that the hand has passed last: its items were judged most recently.
-    fn page_behind_hand(&self, class: ClassId) -> Option<PageId> {
+    pub(crate) fn page_behind_hand(&self, class: ClassId) -> Option<PageId> {
         let mut state = self.slabs.lock(class);
         let count = state.pages.len();
         if count == 0 {

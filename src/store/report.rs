@@ -44,9 +44,12 @@ impl Store {
             crawler_reclaimed: since.crawler_reclaimed,
             crawler_items_checked: since.crawler_checked,
             slabs_moved: since.pages_lost,
-            moving: self.mover.is_locked() || self.is_over_limit(),
+            moving: self.mover.is_locked() || self.is_over_limit() || self.has_order(),
             rescues: since.rescued,
-            move_evictions: since.move_evicted,
+            chunk_rescues: since.chunks_rescued,
+            move_no_memory: since.move_no_memory,
+            move_busy: since.move_busy,
+            last_busy: *self.last_busy.lock(),
             ghost_hits: since.ghost_hits,
         }
     }

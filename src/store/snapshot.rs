@@ -35,16 +35,33 @@ pub struct StoreSnapshot {
     pub crawler_reclaimed: u64,
     /// Items looked at in the background.
     pub crawler_items_checked: u64,
-    /// Pages moved between classes.
+    /// Pages moved between classes, or from or to the pool.
     pub slabs_moved: u64,
-    /// Whether pages are being moved at this moment.
+    /// Whether pages are being moved at this moment, or are to be.
     pub moving: bool,
     /// Items relocated by page moves.
     pub rescues: u64,
-    /// Items removed by page moves.
-    pub move_evictions: u64,
+    /// Further parts of long items relocated by page moves.
+    pub chunk_rescues: u64,
+    /// Items that page moves had no free chunk for.
+    pub move_no_memory: u64,
+    /// Chunks that kept pages from being moved.
+    pub move_busy: u64,
+    /// Why a page could not be moved, the last time that happened.
+    pub last_busy: Option<Busy>,
     /// Hits on the keys of recently evicted items.
     pub ghost_hits: u64,
+}
+
+/// What keeps a page where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// An item that is being sent.
+    Sending,
+    /// A value that is on its way in.
+    Arriving,
+    /// An item that there is no other chunk for, where eviction is off.
+    NoMemory,
 }
 
 /// One slab class.

@@ -1,5 +1,6 @@
 //! Commands for operators: their arguments, judged as far as that needs no store.
 
+use crate::base::settings::Automove;
 use crate::protocol::text::reply::ErrorLine;
 use crate::protocol::text::tokens::{Tokens, abbreviates, fraction, signed, unsigned};
 use crate::protocol::text::{Rejected, Request};
@@ -25,10 +26,25 @@ pub enum AdminRequest {
         /// To which class; 0 for the pool.
         target: i32,
     },
-    /// `slabs automove ...`, `lru ...`: legal, and without effect.
+    /// `slabs automove <...>`.
+    Automove(AutomoveRequest),
+    /// `lru ...`: legal, and without effect.
     Tuning,
     /// `lru_crawler ...`.
     Crawler(CrawlerRequest),
+}
+
+/// `slabs automove <...>`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AutomoveRequest {
+    /// 0, 1 or 2.
+    Level(Automove),
+    /// `ratio`: kept to be shown.
+    Ratio(f64),
+    /// `window`, seconds.
+    Window(u32),
+    /// `freeratio`: of external storage, which is not there.
+    FreeRatio,
 }
 
 /// How to stop.
@@ -144,30 +160,32 @@ fn slabs(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
         });
     }
     if abbreviates(word, "automove") {
-        return automove(tokens);
+        return automove(tokens).map(AdminRequest::Automove);
     }
     Err(ErrorLine::Unknown)
 }
 
-fn automove(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn automove(mut tokens: Tokens<'_>) -> Result<AutomoveRequest, ErrorLine> {
     let word = tokens.next().ok_or(ErrorLine::Unknown)?;
     if abbreviates(word, "ratio") || abbreviates(word, "freeratio") {
-        let value = tokens.next().and_then(fraction);
-        return value
-            .map(|_| AdminRequest::Tuning)
-            .ok_or(ErrorLine::Unknown);
+        let value = tokens.next().and_then(fraction).ok_or(ErrorLine::Unknown)?;
+        return Ok(if abbreviates(word, "ratio") {
+            AutomoveRequest::Ratio(value)
+        } else {
+            AutomoveRequest::FreeRatio
+        });
     }
     if abbreviates(word, "window") {
         let value = tokens.next().ok_or(ErrorLine::Unknown)?;
         return match unsigned(value).ok_or(ErrorLine::BadFormat)? {
-            3..=1800 => Ok(AdminRequest::Tuning),
+            seconds @ 3..=1800 => Ok(AutomoveRequest::Window(seconds)),
             _ => Err(ErrorLine::BadWindow),
         };
     }
-    match unsigned(word).ok_or(ErrorLine::BadFormat)? {
-        0..=2 => Ok(AdminRequest::Tuning),
-        _ => Err(ErrorLine::Unknown),
-    }
+    let level = unsigned(word).ok_or(ErrorLine::BadFormat)?;
+    Automove::from_level(level)
+        .map(AutomoveRequest::Level)
+        .ok_or(ErrorLine::Unknown)
 }
 
 fn lru(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
@@ -294,14 +312,7 @@ mod tests {
 
     #[test]
     fn tuning_is_judged_as_if_it_had_an_effect() {
-        for line in [
-            "slabs automove 1",
-            "slabs automove ratio 0.5",
-            "slabs automove window 20",
-            "lru tune 10 20 0.1 2",
-            "lru mode flat",
-            "lru temp_ttl -1",
-        ] {
+        for line in ["lru tune 10 20 0.1 2", "lru mode flat", "lru temp_ttl -1"] {
             assert_eq!(answer(line), Ok(AdminRequest::Tuning), "{line}");
         }
         assert_eq!(answer("slabs automove 3"), Err(ErrorLine::Unknown));
@@ -324,6 +335,24 @@ mod tests {
         );
         let crawl = AdminRequest::Crawler(CrawlerRequest::Crawl);
         assert_eq!(answer("lru_crawler crawl 1,2"), Ok(crawl));
+    }
+
+    #[test]
+    fn page_moves_are_tuned_by_level_ratio_and_window() {
+        let tuning = |line: &str| match answer(line) {
+            Ok(AdminRequest::Automove(tuning)) => tuning,
+            other => panic!("{line}: {other:?}"),
+        };
+        let level = |level| AutomoveRequest::Level(level);
+        assert_eq!(tuning("slabs automove 0"), level(Automove::ByNeed));
+        assert_eq!(tuning("slabs automove 1"), level(Automove::Balanced));
+        assert_eq!(tuning("slabs automove 2"), level(Automove::Eager));
+        let ratio = AutomoveRequest::Ratio(0.5);
+        assert_eq!(tuning("slabs automove ratio 0.5"), ratio);
+        let window = AutomoveRequest::Window(20);
+        assert_eq!(tuning("slabs automove window 20"), window);
+        let free = AutomoveRequest::FreeRatio;
+        assert_eq!(tuning("slabs automove freeratio 0.5"), free);
     }
 
     #[test]

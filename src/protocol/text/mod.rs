@@ -12,7 +12,7 @@ pub mod reply;
 mod stats;
 mod tokens;
 
-pub use admin::{AdminRequest, CrawlerRequest, Shutdown};
+pub use admin::{AdminRequest, AutomoveRequest, CrawlerRequest, Shutdown};
 pub use parse::parse_line;
 pub use reply::ErrorLine;
 pub use stats::{CachedumpRequest, DetailRequest, StatsRequest};

@@ -68,6 +68,8 @@ error_lines! {
     IllegalSlabId => "CLIENT_ERROR Illegal slab id",
     /// `-o no_slab_reassign`.
     ReassignDisabled => "CLIENT_ERROR slab reassignment disabled",
+    /// `slabs reassign` before the last one is done.
+    ReassignBusy => "BUSY currently processing reassign request",
     /// `slabs reassign` to itself.
     SameClass => "SAME src and dst class are identical",
     /// Class number of `slabs reassign`.

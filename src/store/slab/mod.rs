@@ -36,6 +36,9 @@ pub(crate) const INDEX: ClassId = ClassId(0);
 /// Epochs that a class's ghosts are dated by while it turns over once.
 const GHOST_EPOCHS: u64 = 32;
 
+/// Pages that are looked at in search of an empty one, under the class's lock.
+const EMPTIEST_OF: usize = 256;
+
 /// A chunk's address: its offset in the arena in units, plus one. Zero is "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ChunkRef(pub(crate) u32);
@@ -417,23 +420,36 @@ impl Slabs {
     }
 
     /// Ends a drain: the page becomes nobody's if all its chunks are free, else its class's again.
-    pub(crate) fn finish_drain(&self, page: PageId) -> bool {
+    /// Returns how many are not free.
+    pub(crate) fn finish_drain(&self, page: PageId) -> u32 {
         let record = self.page(page);
         let class = record.class();
         let mut state = self.lock(class);
         let chunks = self.chunks_per_page(class);
         record.set_draining(false);
-        if record.free_in(chunks) == chunks {
+        let free = record.free_in(chunks);
+        if free == chunks {
             record.release();
-            return true;
+            return 0;
         }
         state.pages.push(page);
-        state.free += u64::from(record.free_in(chunks));
-        if record.free_in(chunks) > 0 {
+        state.free += u64::from(free);
+        if free > 0 {
             state.partial.push(page);
         }
         self.note_pages(class, &state);
-        false
+        chunks - free
+    }
+
+    /// Of the first pages of `class` that have a free chunk, the one that has most of them; not
+    /// `but`.
+    pub(crate) fn emptiest_page(&self, class: ClassId, but: Option<PageId>) -> Option<PageId> {
+        let chunks = self.chunks_per_page(class);
+        let state = self.lock(class);
+        let first = state.partial.iter().take(EMPTIEST_OF).copied();
+        first
+            .filter(|&page| Some(page) != but)
+            .max_by_key(|&page| self.page(page).free_in(chunks))
     }
 
     fn note_pages(&self, class: ClassId, state: &ClassState) {

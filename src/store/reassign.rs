@@ -1,0 +1,682 @@
+//! Page moves that no request waits for: by order of the operator, and of pages out of use.
+//!
+//! ```text
+//!   slabs reassign ──▶ order ────────────────────────┐
+//!                                                    ├──▶ a page at a step of `Lane::maintain`
+//!   pages free throughout a window ──▶ surplus ──────┘
+//! ```
+//!
+//! A class that frees more than it takes in (its items expire, are deleted, or come in other sizes
+//! now) would keep its pages until another one takes them by force. What it has not needed for a
+//! whole window goes to the pool instead, its last items moved together, and none is evicted for
+//! that. Looking at the least that was free in the window and not at what is free now keeps the
+//! pages of a class that is being filled again where they are.
+
+use crate::base::clock::{Now, TICKS_PER_SECOND};
+use crate::base::settings::Automove;
+use crate::store::Store;
+use crate::store::lane::Lane;
+use crate::store::outcome::ClassId;
+use crate::store::slab::{PageId, Slabs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// In an order, the pool. The number is that of the index's class, whose pages never move.
+const POOL: ClassId = ClassId(0);
+
+/// Any class, as the source of an order.
+const ANY: i32 = -1;
+
+/// Pages of the source that are tried, a step each, before an order is given up.
+const TRIES: u8 = 8;
+
+/// Free pages that a class keeps for what comes next.
+const KEPT: u64 = 1;
+
+/// Why an order to move a page was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveRefusal {
+    /// The last order has not been carried out yet.
+    Busy,
+    /// The page would stay where it is.
+    SameClass,
+    /// There is no such class, or, for any source, none that can give.
+    BadClass,
+    /// It would be the source's last page.
+    NoSpare,
+}
+
+/// A page that is to move.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    source: ClassId,
+    target: ClassId,
+    tries_left: u8,
+}
+
+/// What is known of pages that classes do not need. Ticks throughout; vectors by class number.
+#[derive(Debug, Default)]
+pub(crate) struct Surplus {
+    next_look: u64,
+    window_end: u64,
+    /// The fewest free pages' worth of chunks that each class had in this window.
+    lows: Vec<u64>,
+    /// Pages that are still to go because of the last window.
+    due: Vec<u64>,
+    /// The page that could not be emptied last, so that others are tried.
+    stuck: Option<PageId>,
+}
+
+impl Surplus {
+    /// Looks at the classes once a second, and judges them when the window is over.
+    fn look(&mut self, slabs: &Slabs, window: u64, now: Now) {
+        if now.ticks < self.next_look {
+            return;
+        }
+        self.next_look = now.ticks + TICKS_PER_SECOND;
+        let is_first = self.lows.is_empty();
+        self.lows.resize(slabs.table.len(), 0);
+        self.due.resize(slabs.table.len(), 0);
+        let is_over = now.ticks >= self.window_end;
+        for class in slabs.table.item_classes() {
+            let (low, due) = self.of(class);
+            if slabs.page_count(class) <= KEPT {
+                (*low, *due) = (0, 0);
+                continue;
+            }
+            let spare = slabs.spare_pages(class);
+            if !is_over {
+                *low = spare.min(*low);
+                continue;
+            }
+            if !is_first {
+                *due = spare.min(*low).saturating_sub(KEPT);
+            }
+            *low = spare;
+        }
+        if is_over {
+            self.window_end = now.ticks + window;
+        }
+    }
+
+    fn of(&mut self, class: ClassId) -> (&mut u64, &mut u64) {
+        let number = usize::from(class.0);
+        (&mut self.lows[number], &mut self.due[number])
+    }
+
+    /// A class that has a page to give, which is then no longer counted.
+    fn take(&mut self) -> Option<ClassId> {
+        let number = self.due.iter().position(|&pages| pages > 0)?;
+        self.due[number] -= 1;
+        Some(ClassId(number as u8))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.due.iter().all(|&pages| pages == 0)
+    }
+}
+
+impl Store {
+    /// Orders that a page of class `source` becomes `target`'s; -1 is any class, 0 the pool.
+    /// [`Lane::maintain`] carries it out.
+    ///
+    /// # Errors
+    ///
+    /// If that makes no sense, or must wait.
+    pub fn order_move(&self, source: i32, target: i32) -> Result<(), MoveRefusal> {
+        let mut order = self.order.lock();
+        if order.is_some() {
+            return Err(MoveRefusal::Busy);
+        }
+        if source == target {
+            return Err(MoveRefusal::SameClass);
+        }
+        let target = self.class_numbered(target);
+        let source = match source {
+            ANY => self.richest_class(target),
+            _ => self.class_numbered(source),
+        };
+        let (Some(source), Some(target)) = (source, target) else {
+            return Err(MoveRefusal::BadClass);
+        };
+        let pages = match source {
+            POOL => u64::from(self.slabs.pages_free()),
+            _ => self.slabs.page_count(source),
+        };
+        if pages < 2 {
+            return Err(MoveRefusal::NoSpare);
+        }
+        *order = Some(Order {
+            source,
+            target,
+            tries_left: TRIES,
+        });
+        Ok(())
+    }
+
+    fn class_numbered(&self, number: i32) -> Option<ClassId> {
+        let number = u8::try_from(number).ok()?;
+        (usize::from(number) < self.slabs.table.len()).then_some(ClassId(number))
+    }
+
+    /// The class but `target` that has most pages free, or else most pages.
+    fn richest_class(&self, target: Option<ClassId>) -> Option<ClassId> {
+        let slabs = &self.slabs;
+        let classes = slabs.table.item_classes();
+        classes
+            .filter(|&class| Some(class) != target && slabs.page_count(class) > 1)
+            .max_by_key(|&class| (slabs.spare_pages(class), slabs.page_count(class)))
+    }
+
+    /// Whether there is an order that has not been carried out.
+    pub(crate) fn has_order(&self) -> bool {
+        self.order.lock().is_some()
+    }
+
+    /// When pages move by themselves, as far as they may at all.
+    #[must_use]
+    pub fn automove(&self) -> Automove {
+        Automove::from_level(self.automove.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// Changes when pages move by themselves.
+    pub fn set_automove(&self, automove: Automove) {
+        self.automove.store(automove.level(), Ordering::Relaxed);
+    }
+
+    /// Seconds that a class must have had pages to spare before it gives them away.
+    #[must_use]
+    pub fn automove_window_s(&self) -> u32 {
+        self.automove_window_s.load(Ordering::Relaxed)
+    }
+
+    /// Changes [`automove_window_s`](Self::automove_window_s), from the next window on.
+    pub fn set_automove_window_s(&self, seconds: u32) {
+        self.automove_window_s.store(seconds, Ordering::Relaxed);
+    }
+
+    /// [`automove`](Self::automove), where pages may move.
+    fn readiness(&self) -> Automove {
+        if self.reassign {
+            self.automove()
+        } else {
+            Automove::ByNeed
+        }
+    }
+}
+
+impl Lane {
+    /// Whether `class` may take a page of another instead of evicting its own items.
+    pub(crate) fn may_ask(&self, class: ClassId) -> bool {
+        match self.store.readiness() {
+            Automove::ByNeed => false,
+            Automove::Balanced => self.deserves_page(class),
+            Automove::Eager => self.deserves_page(class) || self.is_outlived(class),
+        }
+    }
+
+    /// Whether items of the class that can spare a page best stay longer than those of `class`.
+    fn is_outlived(&self, class: ClassId) -> bool {
+        let slabs = &self.store.slabs;
+        self.donor(class)
+            .is_some_and(|donor| slabs.eviction_age(donor) > slabs.eviction_age(class))
+    }
+
+    /// Moves a page by order, or one that its class does not need. True if there is more to do at
+    /// once.
+    pub(crate) fn move_a_page(&mut self, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        let Some(mut mover) = store.mover.try_lock() else {
+            return false;
+        };
+        let order = *store.order.lock();
+        if let Some(order) = order {
+            let rest = self.follow(order, now);
+            *store.order.lock() = rest;
+            return rest.is_some();
+        }
+        if store.readiness() == Automove::ByNeed {
+            mover.surplus = Surplus::default();
+            return false;
+        }
+        let window = u64::from(store.automove_window_s()) * TICKS_PER_SECOND;
+        mover.surplus.look(&store.slabs, window, now);
+        if let Some(class) = mover.surplus.take() {
+            self.give_up_page(class, &mut mover.surplus.stuck, now);
+        }
+        !mover.surplus.is_empty()
+    }
+
+    /// Tries to carry out an order; returns what is left of it.
+    fn follow(&mut self, order: Order, now: Now) -> Option<Order> {
+        let store = Arc::clone(&self.store);
+        let page = match order.source {
+            POOL => store.slabs.take_page(),
+            _ => self.page_by_order(order, now),
+        };
+        let Some(page) = page else {
+            let tries_left = order.tries_left - 1;
+            let again = order.source != POOL && tries_left > 0;
+            return again.then_some(Order {
+                tries_left,
+                ..order
+            });
+        };
+        self.tallies(order.source).pages_lost.add(1);
+        match order.target {
+            POOL => store.slabs.return_page(page),
+            class => store.slabs.adopt(class, page),
+        }
+        None
+    }
+
+    /// A page of the order's source, emptied: first the one with the least in it, if the class has
+    /// room for that elsewhere, then others.
+    fn page_by_order(&mut self, order: Order, now: Now) -> Option<PageId> {
+        let store = Arc::clone(&self.store);
+        // Its last page stays: what is in use may be the very item that needs it.
+        if store.slabs.page_count(order.source) < 2 {
+            return None;
+        }
+        let roomy = order.tries_left == TRIES && store.slabs.spare_pages(order.source) > 0;
+        let page = if roomy {
+            store.slabs.emptiest_page(order.source, None)
+        } else {
+            store.page_behind_hand(order.source)
+        };
+        page.filter(|&page| self.empty_page(page, now))
+    }
+
+    /// Gives a page of `class` to the pool, if it still has more free than it keeps.
+    fn give_up_page(&mut self, class: ClassId, stuck: &mut Option<PageId>, now: Now) {
+        let store = Arc::clone(&self.store);
+        if store.slabs.spare_pages(class) <= KEPT {
+            return;
+        }
+        let Some(page) = store.slabs.emptiest_page(class, *stuck) else {
+            return;
+        };
+        if self.drain_page(page, false, now) {
+            self.tallies(class).pages_lost.add(1);
+            store.slabs.return_page(page);
+        } else {
+            *stuck = Some(page);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::key::Key;
+    use crate::base::settings::StoreSettings;
+    use crate::store::{Busy, Deleted, Fetch, Fetched, HashedKey, StoreOutcome, StoreRequest};
+
+    const SMALL: usize = 100;
+    const LARGE: usize = 9_000;
+
+    struct World {
+        store: Arc<Store>,
+        lane: Lane,
+        now: Now,
+    }
+
+    impl World {
+        fn new(automove: Automove) -> Self {
+            Self::open(automove, true)
+        }
+
+        fn open(automove: Automove, reassign: bool) -> Self {
+            let settings = StoreSettings {
+                memory_limit: 4 << 20,
+                hash_seed: Some(3),
+                automove,
+                reassign,
+                ..StoreSettings::default()
+            };
+            let store = Store::new(&settings, 1).unwrap();
+            let lane = store.lane(0);
+            let now = Now::at_second(5);
+            Self { store, lane, now }
+        }
+
+        fn put(&mut self, number: usize, len: usize) -> ClassId {
+            let name = format!("{number}-{len}");
+            let key = hashed(&self.lane, &name);
+            let request = StoreRequest::default();
+            let stored = self
+                .lane
+                .put(&key, &request, &value(number, len), self.now)
+                .unwrap();
+            assert_eq!(stored.outcome, StoreOutcome::Stored);
+            stored.class
+        }
+
+        /// The class of values of `len` bytes.
+        fn class(&self, len: usize) -> ClassId {
+            let table = &self.store.slabs.table;
+            table
+                .fitting(len + 16 + format!("9999-{len}").len())
+                .unwrap()
+        }
+
+        /// Whether the item is there; with the right value, if it is.
+        fn has(&mut self, number: usize, len: usize) -> bool {
+            let name = format!("{number}-{len}");
+            let key = hashed(&self.lane, &name);
+            let mut read = vec![];
+            let found = self.lane.fetch(&key, Fetch::default(), self.now, |item| {
+                item.copy_value(&mut read)
+            });
+            let hit = matches!(found, Fetched::Hit(()));
+            assert!(!hit || read == value(number, len), "{name} has changed");
+            hit
+        }
+
+        fn delete(&mut self, number: usize, len: usize) {
+            let name = format!("{number}-{len}");
+            let key = hashed(&self.lane, &name);
+            let deleted = self.lane.delete(&key, None, self.now);
+            assert!(matches!(deleted, Deleted::Deleted(_)));
+        }
+
+        fn pages(&self, class: ClassId) -> u64 {
+            self.store.slabs.page_count(class)
+        }
+
+        fn order(&self, source: ClassId, target: ClassId) -> Result<(), MoveRefusal> {
+            self.store.order_move(source.0.into(), target.0.into())
+        }
+
+        fn settle(&mut self) {
+            while self.lane.maintain(self.now) {}
+        }
+
+        /// Lets seconds pass, with what the server does each of them.
+        fn pass(&mut self, seconds: u64) {
+            for _ in 0..seconds {
+                self.now = self.now.plus_seconds(1);
+                self.settle();
+            }
+        }
+    }
+
+    fn hashed<'a>(lane: &Lane, name: &'a str) -> HashedKey<'a> {
+        lane.hashed(Key::new(name.as_bytes()).unwrap())
+    }
+
+    fn value(number: usize, len: usize) -> Vec<u8> {
+        vec![b'a' + (number % 26) as u8; len]
+    }
+
+    #[test]
+    fn an_ordered_page_moves_and_its_items_live_on() {
+        let mut world = World::new(Automove::Balanced);
+        for number in 0..10_000 {
+            world.put(number, SMALL);
+        }
+        for number in (0..10_000).step_by(2) {
+            world.delete(number, SMALL);
+        }
+        let (small, large) = (world.class(SMALL), world.put(0, LARGE));
+        let before = (world.pages(small), world.pages(large));
+        assert_eq!(world.order(small, large), Ok(()));
+        assert!(world.store.snapshot().moving);
+        world.settle();
+        let after = (world.pages(small), world.pages(large));
+        assert_eq!(after, (before.0 - 1, before.1 + 1));
+        for number in 0..10_000 {
+            assert_eq!(world.has(number, SMALL), number % 2 == 1, "{number}");
+        }
+        let snapshot = world.store.snapshot();
+        assert_eq!((snapshot.slabs_moved, snapshot.evictions), (1, 0));
+        assert!(snapshot.rescues > 100 && snapshot.move_no_memory == 0);
+        assert!(!snapshot.moving && snapshot.last_busy.is_none());
+        world.store.validate();
+    }
+
+    #[test]
+    fn items_that_find_no_other_chunk_are_evicted_by_order() {
+        let mut world = World::new(Automove::Balanced);
+        let small = world.class(SMALL);
+        let chunks = u64::from(world.store.slabs.chunks_per_page(small));
+        for number in 0..4 * chunks as usize {
+            world.put(number, SMALL);
+        }
+        world.lane.clear_desk();
+        let free = world.store.slabs.pages_free();
+        assert_eq!(world.order(small, POOL), Ok(()));
+        world.settle();
+        let snapshot = world.store.snapshot();
+        assert_eq!(u64::from(free) + 1, snapshot.pages_free);
+        assert_eq!(snapshot.evictions, snapshot.move_no_memory);
+        assert_eq!(snapshot.items, 4 * chunks - snapshot.evictions);
+        let left = (0..4 * chunks as usize).filter(|&number| world.has(number, SMALL));
+        assert_eq!(left.count() as u64, snapshot.items);
+        world.store.validate();
+    }
+
+    #[test]
+    fn further_parts_of_long_items_are_moved_too() {
+        let mut world = World::new(Automove::Balanced);
+        for number in 0..20 {
+            world.put(number, 100_000);
+        }
+        for number in (0..20).step_by(2) {
+            world.delete(number, 100_000);
+        }
+        for _ in 0..14 {
+            assert_eq!(world.store.order_move(ANY, 0), Ok(()));
+            world.settle();
+        }
+        for number in (1..20).step_by(2) {
+            assert!(world.has(number, 100_000));
+        }
+        let snapshot = world.store.snapshot();
+        assert_eq!((snapshot.slabs_moved, snapshot.evictions), (14, 0));
+        assert!(snapshot.chunk_rescues > 0);
+        world.store.validate();
+    }
+
+    #[test]
+    fn any_source_is_the_class_with_most_to_spare_and_the_pool_is_one_too() {
+        let mut world = World::new(Automove::Balanced);
+        for number in 0..3_000 {
+            world.put(number, SMALL);
+        }
+        for number in 0..60 {
+            world.put(number, LARGE);
+        }
+        for number in 0..50 {
+            world.delete(number, LARGE);
+        }
+        let (small, large) = (world.class(SMALL), world.class(LARGE));
+        let before = (world.pages(small), world.pages(large));
+        assert_eq!(world.store.order_move(ANY, small.0.into()), Ok(()));
+        world.settle();
+        assert_eq!(world.pages(small), before.0 + 1);
+        assert_eq!(world.pages(large), before.1 - 1);
+
+        let free = world.store.snapshot().pages_free;
+        assert_eq!(world.order(POOL, small), Ok(()));
+        world.settle();
+        assert_eq!(world.pages(small), before.0 + 2);
+        let snapshot = world.store.snapshot();
+        assert_eq!((snapshot.pages_free, snapshot.slabs_moved), (free - 1, 2));
+        world.store.validate();
+    }
+
+    #[test]
+    fn orders_that_make_no_sense_or_come_too_soon_are_refused() {
+        let mut world = World::new(Automove::Balanced);
+        let order = |source, target| world.store.order_move(source, target);
+        assert_eq!(order(-1, -1), Err(MoveRefusal::SameClass));
+        assert_eq!(order(7, 7), Err(MoveRefusal::SameClass));
+        assert_eq!(order(-1, 7), Err(MoveRefusal::BadClass));
+        assert_eq!(order(-2, 7), Err(MoveRefusal::BadClass));
+        assert_eq!(order(7, -1), Err(MoveRefusal::BadClass));
+        let classes = world.store.slabs.table.len() as i32;
+        assert_eq!(order(7, classes), Err(MoveRefusal::BadClass));
+        assert_eq!(order(classes - 1, 7), Err(MoveRefusal::NoSpare));
+        let small = world.put(1, SMALL);
+        assert_eq!(world.order(small, POOL), Err(MoveRefusal::NoSpare));
+        assert_eq!(world.order(POOL, small), Ok(()));
+        assert_eq!(world.order(small, small), Err(MoveRefusal::Busy));
+        world.settle();
+        assert_eq!(world.order(small, small), Err(MoveRefusal::SameClass));
+    }
+
+    #[test]
+    fn a_page_with_an_item_that_is_sent_or_comes_in_stays_and_others_are_tried() {
+        let mut world = World::new(Automove::Balanced);
+        let large = world.class(LARGE);
+        let chunks = world.store.slabs.chunks_per_page(large) as usize;
+        let mut pins = vec![];
+        for number in 0..3 * chunks {
+            world.put(number, LARGE);
+            let name = format!("{number}-{LARGE}");
+            let key = hashed(&world.lane, &name);
+            let how = Fetch::default();
+            let Fetched::Hit(pin) = world.lane.fetch(&key, how, world.now, |item| item.pin())
+            else {
+                panic!("it was just stored");
+            };
+            pins.push(pin);
+        }
+        world.order(large, POOL).unwrap();
+        world.settle();
+        let snapshot = world.store.snapshot();
+        assert_eq!((snapshot.slabs_moved, snapshot.moving), (0, false));
+        assert_eq!(snapshot.last_busy, Some(Busy::Sending));
+        let busy = snapshot.move_busy;
+        assert!(busy >= u64::from(TRIES) * chunks as u64, "{busy}");
+
+        // One of three pages is free to go.
+        pins.drain(..chunks);
+        world.order(large, POOL).unwrap();
+        world.settle();
+        assert_eq!(world.store.snapshot().slabs_moved, 1);
+        assert!(world.store.snapshot().move_busy > busy);
+        pins.clear();
+        world.store.validate();
+    }
+
+    #[test]
+    fn a_value_on_its_way_in_keeps_its_page() {
+        let mut world = World::new(Automove::Balanced);
+        let large = world.class(LARGE);
+        let chunks = world.store.slabs.chunks_per_page(large) as usize;
+        let mut uploads = vec![];
+        for number in 0..2 * chunks {
+            let name = format!("{number}-{LARGE}");
+            let key = hashed(&world.lane, &name);
+            let request = StoreRequest::default();
+            let upload = world.lane.begin(&key, &request, LARGE as u32, world.now);
+            uploads.push((number, upload.unwrap()));
+        }
+        world.order(large, POOL).unwrap();
+        world.settle();
+        let snapshot = world.store.snapshot();
+        assert_eq!(snapshot.slabs_moved, 0);
+        assert_eq!(snapshot.last_busy, Some(Busy::Arriving));
+        for (number, mut upload) in uploads {
+            let bytes = value(number, LARGE);
+            world.lane.fill(&mut upload, &bytes, world.now).unwrap();
+            world.lane.commit(upload, world.now).unwrap();
+            assert!(world.has(number, LARGE));
+        }
+        world.store.validate();
+    }
+
+    /// Fills the store with small items that nobody asks for again, then stores large ones.
+    fn pages_after_a_change_of_sizes(automove: Automove, reassign: bool) -> u64 {
+        let mut world = World::open(automove, reassign);
+        for number in 0..40_000 {
+            world.put(number, SMALL);
+        }
+        for number in 0..3_000 {
+            world.put(number, LARGE);
+        }
+        world.store.validate();
+        world.pages(world.class(LARGE))
+    }
+
+    #[test]
+    fn pages_move_by_themselves_as_readily_as_they_may() {
+        let by_need = pages_after_a_change_of_sizes(Automove::ByNeed, true);
+        assert!(by_need <= 2, "{by_need} pages");
+        assert_eq!(
+            pages_after_a_change_of_sizes(Automove::Eager, false),
+            by_need
+        );
+        let balanced = pages_after_a_change_of_sizes(Automove::Balanced, true);
+        assert!(balanced > 10, "{balanced} pages");
+        let eager = pages_after_a_change_of_sizes(Automove::Eager, true);
+        assert!(eager >= balanced, "{eager} pages, {balanced} when balanced");
+    }
+
+    #[test]
+    fn pages_that_are_not_needed_for_a_window_go_to_the_pool() {
+        let mut world = World::new(Automove::Balanced);
+        world.store.set_automove_window_s(5);
+        for number in 0..10_000 {
+            world.put(number, SMALL);
+        }
+        let small = world.class(SMALL);
+        let full = world.pages(small);
+        let free = world.store.snapshot().pages_free;
+        world.pass(6);
+        for number in (0..10_000).filter(|number| number % 4 > 0) {
+            world.delete(number, SMALL);
+        }
+        world.pass(2);
+        assert_eq!(world.pages(small), full, "not before a window is over");
+        world.pass(10);
+        // A quarter of the items, a page for what comes next, and what rounding leaves.
+        let left = world.pages(small);
+        assert!(left <= full / 4 + 2, "{left} of {full} pages");
+        let snapshot = world.store.snapshot();
+        assert_eq!(snapshot.pages_free, free + full - left);
+        assert_eq!((snapshot.slabs_moved, snapshot.evictions), (full - left, 0));
+        for number in (0..10_000).step_by(4) {
+            assert!(world.has(number, SMALL));
+        }
+        world.store.validate();
+        world.pass(20);
+        assert_eq!(world.pages(small), left, "it comes to rest");
+    }
+
+    #[test]
+    fn a_class_that_is_being_filled_again_keeps_its_pages() {
+        let mut world = World::new(Automove::Balanced);
+        world.store.set_automove_window_s(5);
+        for round in 0..6 {
+            for number in 0..10_000 {
+                world.put(number, SMALL);
+            }
+            world.pass(1 + round % 2);
+            for number in 0..10_000 {
+                world.delete(number, SMALL);
+            }
+            world.pass(1);
+        }
+        assert_eq!(world.store.snapshot().slabs_moved, 0);
+    }
+
+    #[test]
+    fn with_moves_by_need_only_free_pages_stay() {
+        let mut world = World::new(Automove::ByNeed);
+        world.store.set_automove_window_s(3);
+        for number in 0..10_000 {
+            world.put(number, SMALL);
+        }
+        for number in 0..10_000 {
+            world.delete(number, SMALL);
+        }
+        world.pass(20);
+        assert_eq!(world.store.snapshot().slabs_moved, 0);
+        world.store.set_automove(Automove::Balanced);
+        world.pass(20);
+        assert_eq!(world.pages(world.class(SMALL)), KEPT);
+    }
+}
