@@ -772,3 +772,16 @@ fn stats_conns_names_unix_sockets_by_their_path() {
     );
     server.stop().unwrap();
 }
+
+#[test]
+fn a_page_moves_as_ordered_while_the_server_runs() {
+    let server = start(settings());
+    Client::of(&server).ask(b"slabs reassign 0 1\r\n", b"OK\r\n");
+    eventually("the page has moved", || {
+        let mut client = Client::of(&server);
+        client.send(b"stats\r\nquit\r\n");
+        let stats = String::from_utf8(client.rest()).unwrap();
+        stats.contains("STAT slab_reassign_running 0\r\nSTAT slabs_moved 1\r\n")
+    });
+    server.stop().unwrap();
+}

@@ -542,6 +542,11 @@ impl World {
         if self.flush_due.is_some_and(|when| when.has_passed(self.now)) {
             self.forget_all();
         }
+        if self.chance(4) {
+            // Mostly refused: not from a class's last page.
+            let (source, target) = (self.random.below(40), self.random.below(40));
+            let _ = self.store.order_move(source as i32 - 1, target as i32);
+        }
         let lane = self.lane();
         self.lanes[lane].maintain(self.now);
     }

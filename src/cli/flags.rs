@@ -24,8 +24,12 @@ Suboptions of -o, in comma lists, repeatable:
   [no_]maxconns_fast    refuse clients above -c at once, else let them wait [on]
   idle_timeout=<s>      close TCP clients that are idle for so long [0: never]
   eviction=<policy>     s3, lru or lfu: which items go when room is needed [s3]
+  [no_]slab_reassign    pages may change their slab class other than by need [on]
+  slab_automove=<n>     by themselves: 0 no, 1 where that pays, 2 more readily [1]
+  slab_automove_window=<s>
+                        pages free for so long go to the pool [10]
   modern, no_modern     memcached's sets of defaults
-memcached's suboptions about slabs, LRU lists, hash tables and log buffers are accepted,
+memcached's suboptions about chunks, LRU lists, hash tables and log buffers are accepted,
 shown by `stats settings`, and without effect.";
 
 /// The whole command line.
