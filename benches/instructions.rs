@@ -21,6 +21,9 @@ const KEYS: usize = 2_000;
 /// The smallest store that holds them all.
 const MEGABYTES: u64 = 2;
 
+/// A store that is not full after some ten thousand more.
+const MEGABYTES_AMPLE: u64 = 64;
+
 /// Every request of a case, to be sent over and over.
 type Requests = Vec<Vec<u8>>;
 
@@ -31,13 +34,18 @@ fn main() {
         return;
     };
     let count = count.parse().expect("the number of requests is a number");
-    let mut talk = Talk::new(MEGABYTES);
+    let mut talk = Talk::new(match &case[..] {
+        "set-new" => MEGABYTES_AMPLE,
+        _ => MEGABYTES,
+    });
     for request in sets("key") {
         talk.say(&request);
     }
     talk.say(b"set counter 0 0 2\r\n10\r\n");
-    if case == "set-new-evicting" {
-        return store_new_ones(&mut talk, count);
+    match &case[..] {
+        "set-new" => return store_new_ones(&mut talk, count),
+        "set-new-evicting" => return store_new_ones(&mut talk, 10 * KEYS + count),
+        _ => {}
     }
     let requests = requests(case).unwrap_or_else(|| panic!("no such case: {case}"));
     talk.reconnect();
@@ -52,16 +60,28 @@ fn requests(case: &str) -> Option<Requests> {
     Some(match case {
         "get-hit" => each(|number| format!("get {}\r\n", key("key", number))),
         "get-miss" => each(|number| format!("get {}\r\n", key("nil", number))),
-        "16-get-hits" => {
-            let gets = requests("get-hit")?;
-            gets.chunks(16).map(<[Vec<u8>]>::concat).collect()
-        }
+        "16-get-hits" => sixteen("get-hit")?,
+        "multiget-50" => (0..KEYS / 50).map(multiget_50).collect(),
         "set-in-place" => sets("key"),
+        "16-sets" => sixteen("set-in-place")?,
         "incr" => each(|_| "incr counter 1\r\n".into()),
         "mg" => each(|number| format!("mg {} v\r\n", key("key", number))),
+        "16-mgs" => sixteen("mg")?,
         "binary-get" => (0..KEYS).map(binary_get).collect(),
+        "16-binary-gets" => sixteen("binary-get")?,
         _ => return None,
     })
+}
+
+/// The requests of a case, sixteen at a time.
+fn sixteen(case: &str) -> Option<Requests> {
+    let single = requests(case)?;
+    Some(single.chunks(16).map(<[Vec<u8>]>::concat).collect())
+}
+
+fn multiget_50(first: usize) -> Vec<u8> {
+    let keys: Vec<String> = (0..50).map(|n| key("key", first * 50 + n)).collect();
+    format!("get {}\r\n", keys.join(" ")).into_bytes()
 }
 
 fn each(line: impl Fn(usize) -> String) -> Requests {
@@ -88,12 +108,11 @@ fn binary_get(number: usize) -> Vec<u8> {
     packet
 }
 
-/// Each set brings a key that was never there; the store is full before the first that counts.
+/// Each set brings a key that was never there.
 fn store_new_ones(talk: &mut Talk, count: usize) {
-    let full = 10 * KEYS;
     let mut request = sets("new").swap_remove(0);
     let digits = 8..20; // behind `set new-`
-    for _ in 0..full + count {
+    for _ in 0..count {
         next_number(&mut request[digits.clone()]);
         talk.say(black_box(&request));
     }
