@@ -15,7 +15,7 @@ fn parse(criterion: &mut Criterion) {
         bench.iter(|| parse_line(black_box(b"set user:1234567890 0 3600 100\r\n")).is_ok());
     });
     group.bench_function("mg with flags", |bench| {
-        bench.iter(|| meta::parse(black_box(b"mg user:1234567890 v t f Oabc")).is_ok());
+        bench.iter(|| meta::parse(black_box(b"mg user:1234567890 v t f Oabc"), &mut None).is_ok());
     });
     let mut packet = vec![0; 24];
     packet[0] = 0x80;

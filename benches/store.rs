@@ -83,12 +83,7 @@ fn reads(criterion: &mut Criterion) {
             let keys = names
                 .each_ref()
                 .map(|name| lane.hashed(Key::new(name).expect("legal")));
-            for key in &keys {
-                lane.prefetch_bucket(key);
-            }
-            for key in &keys {
-                lane.prefetch_item(key);
-            }
+            lane.prefetch(keys.iter());
             out.clear();
             for key in &keys {
                 lane.fetch(key, Fetch::default(), now(), |item| {

@@ -55,14 +55,14 @@ impl Place {
     #[inline]
     #[must_use]
     pub fn stripe(self, stripe_bits: u32) -> usize {
-        (self.0 & ((1 << stripe_bits) - 1)) as usize
+        (self.0 & !(u32::MAX.wrapping_shl(stripe_bits))) as usize
     }
 
     /// The bits that choose a bucket inside the stripe.
     #[inline]
     #[must_use]
     pub fn bucket_bits(self, stripe_bits: u32) -> u32 {
-        self.0 >> stripe_bits
+        self.0.wrapping_shr(stripe_bits)
     }
 }
 

@@ -6,4 +6,5 @@ pub mod hash;
 pub mod key;
 pub mod number;
 pub mod part;
+pub mod scan;
 pub mod settings;

@@ -1,5 +1,8 @@
 //! ASCII decimals to numbers and back, without locale, allocation or surprises.
 
+/// Any number of so many decimal digits fits 64 bits.
+const DIGITS_SAFE: usize = 19;
+
 /// Reads `digits` as an unsigned decimal: one digit or more, nothing else, no overflow.
 ///
 /// ```
@@ -11,9 +14,23 @@
 #[inline]
 #[must_use]
 pub fn parse_u64(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
+    if digits.len() > DIGITS_SAFE {
+        return parse_long(digits);
     }
+    let mut value: u64 = 0;
+    for &byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+    }
+    (!digits.is_empty()).then_some(value)
+}
+
+/// [`parse_u64`] of so many digits that they may overflow.
+#[cold]
+fn parse_long(digits: &[u8]) -> Option<u64> {
     let mut value: u64 = 0;
     for &byte in digits {
         let digit = byte.wrapping_sub(b'0');
@@ -47,6 +64,47 @@ pub fn parse_i32(text: &[u8]) -> Option<i32> {
 /// Appends `value` in decimal.
 #[inline]
 pub fn push_decimal(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0..10 => out.push(b'0' + value as u8),
+        10..SHORT_END => push_short(out, value as u32, 0, 0),
+        _ => push_long(out, value),
+    }
+}
+
+/// Appends a space and `value` in decimal.
+#[inline]
+pub fn push_spaced(out: &mut Vec<u8>, value: u64) {
+    match value {
+        0..10 => out.extend_from_slice(&[b' ', b'0' + value as u8]),
+        10..SHORT_END => push_short(out, value as u32, u64::from(b' '), 1),
+        _ => {
+            out.push(b' ');
+            push_long(out, value);
+        }
+    }
+}
+
+/// Numbers below this have so few digits that they fit eight bytes with a space.
+const SHORT_END: u64 = 10_000_000;
+
+/// Appends the first `len` bytes of `before` and then the digits of `value`, eight bytes in all at
+/// most: they are put together in a register and written at once, what is too much included.
+#[inline]
+fn push_short(out: &mut Vec<u8>, mut value: u32, before: u64, mut len: usize) {
+    let mut word = 0;
+    let shift = len as u32 * 8;
+    while value != 0 {
+        word = word << 8 | u64::from(b'0' as u32 + value % 10);
+        value /= 10;
+        len += 1;
+    }
+    let end = out.len() + len;
+    out.extend_from_slice(&(word << shift | before).to_le_bytes());
+    out.truncate(end);
+}
+
+#[inline(never)]
+fn push_long(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
@@ -62,6 +120,18 @@ const _: () = assert!(size_of::<usize>() == 8, "the arena needs 64-bit addresses
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_of_every_length_are_written_as_they_are() {
+        let long = [0, 1, 9].map(|n| u64::MAX - n);
+        let around = (SHORT_END - 3..SHORT_END + 3).chain(long);
+        for value in (0..20_000).chain(around) {
+            let mut out = vec![];
+            push_decimal(&mut out, value);
+            push_spaced(&mut out, value);
+            assert_eq!(out, format!("{value} {value}").into_bytes());
+        }
+    }
 
     #[test]
     fn signs_spaces_and_overflow_are_refused() {

@@ -5,39 +5,36 @@
 
 use crate::protocol::peek::Peeked;
 use crate::session::turn::Turn;
-
-/// Requests looked at together.
-const BATCH: usize = 16;
+use crate::store::PREFETCH_MAX;
 
 /// Starts loading what the next requests are about, unless that has been done already.
 ///
-/// One request alone would only pay for it.
+/// The request that is about to run begins at `from` and ends at `end`, with its value. One that is
+/// alone, or the last, has nothing to overlap with and would only pay for it.
 #[inline]
-pub(super) fn look(turn: &mut Turn<'_, '_>, peek: impl Fn(&[u8]) -> Option<Peeked<'_>>) {
-    if turn.at < turn.looked_to {
-        return;
+pub(super) fn look(
+    turn: &mut Turn<'_, '_>,
+    from: usize,
+    end: usize,
+    peek: impl Fn(&[u8]) -> Option<Peeked<'_>>,
+) {
+    if end < turn.input.len() && from >= turn.looked_to {
+        look_from(turn, from, peek);
     }
+}
+
+#[inline(never)]
+fn look_from(turn: &mut Turn<'_, '_>, from: usize, peek: impl Fn(&[u8]) -> Option<Peeked<'_>>) {
     let lane = &*turn.context.lane;
-    let mut keys = [None; BATCH];
-    let (mut count, mut at) = (0, turn.at);
-    while count < BATCH
-        && let Some(rest) = turn.input.get(at..)
-        && let Some((key, len)) = peek(rest)
-    {
-        at += len;
-        if count == 0 && at >= turn.input.len() {
+    let mut keys = [None; PREFETCH_MAX];
+    let mut at = from;
+    for place in &mut keys {
+        let Some((key, len)) = turn.input.get(at..).and_then(&peek) else {
             break;
-        }
-        keys[count] = key.map(|key| lane.hashed(key));
-        count += 1;
+        };
+        at += len;
+        *place = key.map(|key| lane.hashed(key));
     }
-    turn.looked_to = at.max(turn.at + 1);
-    if count > 1 {
-        keys.iter()
-            .flatten()
-            .for_each(|key| lane.prefetch_bucket(key));
-        keys.iter()
-            .flatten()
-            .for_each(|key| lane.prefetch_item(key));
-    }
+    turn.looked_to = at.max(from + 1);
+    lane.prefetch(keys.iter().flatten());
 }

@@ -5,6 +5,7 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::key::Key;
+use crate::base::number::usize_from;
 use crate::protocol::binary::{
     Command, Gate, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, StoreKind,
     Then, parse,
@@ -30,9 +31,6 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
         return Step::stop(State::Command, Progress::Yield);
     }
     let gate = sasl.gate();
-    if gate == Gate::Open {
-        ahead::look(turn, peek::binary);
-    }
     match parse(rest, gate) {
         Parsed::Incomplete { .. } => Step::stop(State::Command, Progress::NeedInput),
         Parsed::Refused(refusal) => {
@@ -40,8 +38,17 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
             refuse(turn, &refusal)
         }
         Parsed::Request(request) => {
+            let from = turn.at;
             turn.count_command();
             turn.at += request.consumed;
+            if gate != Gate::Locked {
+                let end = turn.at
+                    + match request.command {
+                        Command::Store { value_len, .. } => usize_from(u64::from(value_len)),
+                        _ => 0,
+                    };
+                ahead::look(turn, from, end, peek::binary);
+            }
             run(turn, sasl, &request)
         }
     }

@@ -1,9 +1,11 @@
 //! The classic commands other than retrievals: from a line to the store and back to a reply.
 
 use crate::base::key::Key;
+use crate::base::number::usize_from;
+use crate::base::scan::find;
 use crate::protocol::peek;
 use crate::protocol::text::keys::{RetrievalVerb, may_be_long};
-use crate::protocol::text::reply::{push_number, push_version};
+use crate::protocol::text::reply::{CRLF, push_number, push_version};
 use crate::protocol::text::{
     ArithLine, ErrorLine, LINE_MAX, Rejected, Request, StoreLine, StoreVerb, TouchLine, parse_line,
 };
@@ -30,8 +32,7 @@ pub(super) fn command(turn: &mut Turn<'_, '_>) -> Step {
     if let Some((verb, from)) = RetrievalVerb::at_start_of(rest) {
         return retrieval::begin(turn, verb, from);
     }
-    ahead::look(turn, peek::text);
-    match memchr(b'\n', &rest[..rest.len().min(LINE_MAX + 1)]) {
+    match find(b'\n', &rest[..rest.len().min(LINE_MAX + 1)]) {
         Some(newline) => run_line(turn, newline + 1),
         None if rest.len() > LINE_MAX => long_line(turn),
         None => Step::stop(State::Command, Progress::NeedInput),
@@ -54,11 +55,21 @@ fn long_line(turn: &mut Turn<'_, '_>) -> Step {
 
 /// Takes a line of `len` bytes and runs it.
 fn run_line(turn: &mut Turn<'_, '_>, len: usize) -> Step {
+    let from = turn.at;
     let line = &turn.rest()[..len];
     turn.at += len;
     turn.count_command();
     match parse_line(line) {
-        Ok(request) => run(turn, request, line),
+        Ok(Request::Store(store_line)) => {
+            let value_end = turn.at + usize_from(u64::from(store_line.value_len)) + CRLF.len();
+            ahead::look(turn, from, value_end, peek::text);
+            Step::go(store(turn, &store_line))
+        }
+        Ok(Request::Meta) => meta::command(turn, line),
+        Ok(request) => {
+            ahead::look(turn, from, turn.at, peek::text);
+            run(turn, request)
+        }
         Err(rejected) => Step::go(reject(turn, rejected)),
     }
 }
@@ -72,17 +83,16 @@ fn reject(turn: &mut Turn<'_, '_>, rejected: Rejected) -> State {
     }
 }
 
-fn run(turn: &mut Turn<'_, '_>, request: Request<'_>, line: &[u8]) -> Step {
+fn run(turn: &mut Turn<'_, '_>, request: Request<'_>) -> Step {
     match request {
-        Request::Store(line) => return Step::go(store(turn, &line)),
         Request::Delete { key, noreply } => delete(turn, key, noreply),
         Request::Arith(line) => arith(turn, &line),
         Request::Touch(line) => touch(turn, &line),
         Request::Version => push_version(turn.out.bytes_mut(), COMPATIBLE_VERSION),
         Request::Stats(request) => admin::stats(turn, request),
         Request::Admin { request, noreply } => return admin::run(turn, request, noreply),
-        Request::Meta => return meta::command(turn, line),
         Request::Watch => admin::watch(turn),
+        Request::Store(_) | Request::Meta => unreachable!("run_line has taken them"),
         Request::Quit | Request::Http => return Step::stop(State::Command, Progress::Close),
     }
     Step::go(State::Command)
@@ -131,13 +141,13 @@ impl ClassicFinish {
     /// The store has judged the value.
     pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
         tally::stored(turn.counters(), &stored, self.verb == StoreVerb::Cas);
-        let reply: &[u8] = match stored.outcome {
-            StoreOutcome::Stored => b"STORED\r\n",
-            StoreOutcome::NotStored => b"NOT_STORED\r\n",
-            StoreOutcome::Exists => b"EXISTS\r\n",
-            StoreOutcome::NotFound => NOT_FOUND,
-        };
-        turn.say_unless(self.noreply, reply);
+        match stored.outcome {
+            // Apart from the others: a text of known length is two stores and no call.
+            StoreOutcome::Stored => turn.say_unless(self.noreply, b"STORED\r\n"),
+            StoreOutcome::NotStored => turn.say_unless(self.noreply, b"NOT_STORED\r\n"),
+            StoreOutcome::Exists => turn.say_unless(self.noreply, b"EXISTS\r\n"),
+            StoreOutcome::NotFound => turn.say_unless(self.noreply, NOT_FOUND),
+        }
     }
 
     /// The value did not end where it should.

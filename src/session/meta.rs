@@ -3,15 +3,18 @@
 //! Silence (`q`) hides the expected answer only: a miss of `mg`, the success of the others.
 
 use crate::base::clock::{Expiry, Now};
+use crate::base::number::usize_from;
 use crate::protocol::meta::{
     Code, DebugFacts, Direction, Flag, MetaCommand, MetaKey, MetaLine, MetaRequest, SetMode, parse,
     push_code, push_debug, push_end, push_error, push_key, push_letter, push_number, push_opaque,
     push_ttl, push_value_head,
 };
+use crate::protocol::peek;
 use crate::protocol::text::ErrorLine;
+use crate::protocol::text::reply::CRLF;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{Finish, Incoming, receive};
-use crate::session::{Context, Output, State, tally};
+use crate::session::{Context, Output, State, ahead, tally};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, HashedKey, Item, MetaDelete,
     MetaFetch, Miss, PinnedValue, StoreMode, StoreOutcome, StoreRequest, Stored,
@@ -19,8 +22,11 @@ use crate::store::{
 
 /// Carries out a line, given with its line end.
 pub(super) fn command(turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
+    let from = turn.at - line.len();
     let line = trim_end(line);
-    let request = match parse(line) {
+    let mut decoded = None;
+    let parsed = parse(line, &mut decoded);
+    let request = match &parsed {
         Ok(MetaLine::Request(request)) => request,
         Ok(MetaLine::Noop) => {
             push_code(turn.out.bytes_mut(), Code::Noop);
@@ -35,15 +41,20 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
             });
         }
     };
+    let value_end = match request.command {
+        MetaCommand::Set(_) => turn.at + usize_from(u64::from(request.value_len)) + CRLF.len(),
+        _ => turn.at,
+    };
+    ahead::look(turn, from, value_end, peek::text);
     let (context, out) = (&mut *turn.context, &mut *turn.out);
     match request.command {
-        MetaCommand::Get => run_get(context, &request, out),
-        MetaCommand::Delete => run_delete(context, &request, out.bytes_mut()),
+        MetaCommand::Get => run_get(context, request, out),
+        MetaCommand::Delete => run_delete(context, request, out.bytes_mut()),
         MetaCommand::Arithmetic(direction) => {
-            run_arithmetic(context, &request, direction, out.bytes_mut());
+            run_arithmetic(context, request, direction, out.bytes_mut());
         }
-        MetaCommand::Debug => run_debug(context, &request, out.bytes_mut()),
-        MetaCommand::Set(_) => return Step::go(begin_set(turn, line, &request)),
+        MetaCommand::Debug => run_debug(context, request, out.bytes_mut()),
+        MetaCommand::Set(_) => return Step::go(begin_set(turn, line, request)),
     }
     Step::go(State::Command)
 }
@@ -140,6 +151,23 @@ fn write_hit(item: &mut Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut
 }
 
 fn write_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) {
+    if request.flags.any_reflected() {
+        reflect_item_flags(item, request, now, out);
+    }
+    for (letter, holds) in [
+        (b'Z', item.win_was_sent()),
+        (b'X', item.is_stale()),
+        (b'W', item.won()),
+    ] {
+        if holds {
+            push_letter(out, letter);
+        }
+    }
+}
+
+// Not inlined: what a loop over flags prepares for costs more than the reply to a plain `mg`.
+#[inline(never)]
+fn reflect_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) {
     // The store touches after this: `t` in front of `T` shows the old TTL, behind it the new one.
     // Of an item that this request creates, `N` is what gives it a TTL.
     let mut dies = if item.created() {
@@ -159,15 +187,6 @@ fn write_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &
             b'l' => push_number(out, b'l', item.idle_seconds()),
             b'k' => push_key(out, request.key.key(), item.has_binary_key()),
             _ => write_opaque(flag, out),
-        }
-    }
-    for (letter, holds) in [
-        (b'Z', item.win_was_sent()),
-        (b'X', item.is_stale()),
-        (b'W', item.won()),
-    ] {
-        if holds {
-            push_letter(out, letter);
         }
     }
 }

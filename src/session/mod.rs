@@ -187,7 +187,7 @@ impl Session {
 
     fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         match mem::take(&mut self.state) {
-            State::Command => self.command(turn),
+            State::Command => self.commands(turn),
             State::Keys(line) => retrieval::resume(turn, line),
             State::Upload(upload) => upload::resume(turn, upload),
             State::Swallow(left) => swallow(turn, left),
@@ -195,7 +195,21 @@ impl Session {
         }
     }
 
+    /// Runs requests until one leaves the conversation elsewhere, or the turn ends.
+    fn commands(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        loop {
+            if turn.at == turn.input.len() {
+                return Step::stop(State::Command, Progress::NeedInput);
+            }
+            let step = self.command(turn);
+            if step.stop.is_some() || !matches!(step.state, State::Command) {
+                return step;
+            }
+        }
+    }
+
     /// Runs the next request, or a batch of them.
+    #[inline]
     fn command(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Some(&first) = turn.rest().first() else {
             return Step::stop(State::Command, Progress::NeedInput);

@@ -12,11 +12,11 @@ use crate::protocol::text::keys::{
 use crate::protocol::text::reply::{CRLF, END, ValueHead, push_value_head};
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, Session, State, tally};
-use crate::store::{COPY_MAX, Fetch, Fetched, HashedKey, Lane};
+use crate::store::{COPY_MAX, Fetch, Fetched, HashedKey, Lane, PREFETCH_MAX};
 use memchr::memchr;
 
-/// Keys looked up together: about as many loads as a core keeps under way.
-const BATCH: usize = 16;
+/// Keys looked up together.
+const BATCH: usize = PREFETCH_MAX;
 
 /// A line of keys that is being answered.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl<'a> Batch<'a> {
     }
 
     #[inline]
-    fn iter(&self) -> impl Iterator<Item = &(HashedKey<'a>, usize)> {
+    fn iter(&self) -> impl Iterator<Item = &(HashedKey<'a>, usize)> + Clone {
         self.keys[..self.len].iter().flatten()
     }
 
@@ -58,18 +58,40 @@ impl<'a> Batch<'a> {
     #[inline]
     fn prefetch(&self, lane: &Lane) {
         if self.len > 1 {
-            self.iter().for_each(|(key, _)| lane.prefetch_bucket(key));
-            self.iter().for_each(|(key, _)| lane.prefetch_item(key));
+            lane.prefetch(self.iter().map(|(key, _)| key));
         }
     }
 }
 
+/// What a `get` of one key is in the middle of.
+const SINGLE_GET: KeyLine = KeyLine {
+    cas: false,
+    touch: None,
+    any: true,
+};
+
 /// Answers the single-key `get`s at the front of the input, a batch of them at most. Returns
 /// whether there was one.
+#[inline]
 pub(super) fn run_gets(turn: &mut Turn<'_, '_>) -> bool {
+    let Some((key, len)) = single_get(turn.rest()) else {
+        return false;
+    };
+    let (key, end) = (turn.context.lane.hashed(key), turn.at + len);
+    if end == turn.input.len() {
+        answer_get(turn, &key, end);
+    } else {
+        run_batch(turn, key, end);
+    }
+    true
+}
+
+/// Answers a `get` that ends at `end` and those behind it.
+fn run_batch<'t>(turn: &mut Turn<'t, '_>, first: HashedKey<'t>, end: usize) {
     let input = turn.input;
     let most = BATCH.min(turn.commands_left as usize);
-    let (mut batch, mut at) = (Batch::new(), turn.at);
+    let (mut batch, mut at) = (Batch::new(), end);
+    batch.push(first, end);
     while batch.len < most {
         let Some((key, len)) = single_get(&input[at..]) else {
             break;
@@ -78,21 +100,20 @@ pub(super) fn run_gets(turn: &mut Turn<'_, '_>) -> bool {
         batch.push(turn.context.lane.hashed(key), at);
     }
     batch.prefetch(turn.context.lane);
-    let line = KeyLine {
-        cas: false,
-        touch: None,
-        any: true,
-    };
     for (key, end) in batch.iter() {
         if turn.is_full() {
             break;
         }
-        answer(turn, key, line);
-        turn.say(END);
-        turn.at = *end;
-        turn.count_command();
+        answer_get(turn, key, *end);
     }
-    batch.len > 0
+}
+
+#[inline]
+fn answer_get(turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, end: usize) {
+    answer(turn, key, SINGLE_GET);
+    turn.say(END);
+    turn.at = end;
+    turn.count_command();
 }
 
 /// Starts with a retrieval line whose arguments begin `from` bytes into the rest of the input.

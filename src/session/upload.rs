@@ -51,11 +51,18 @@ impl Refusal {
 
 impl Finish<'_> {
     /// What must follow the value.
+    #[inline]
     fn trailer(&self) -> &'static [u8] {
         match self {
             Self::Classic(_) | Self::Meta(_) => CRLF,
             Self::Binary(_) => b"",
         }
+    }
+
+    /// Whether `rest` goes on as it must behind the value.
+    #[inline]
+    fn is_followed_by(&self, rest: &[u8]) -> bool {
+        self.trailer().is_empty() || rest.starts_with(CRLF)
     }
 
     /// Whether a value that cannot be stored must at least end the life of the old one, so that
@@ -131,7 +138,8 @@ impl Kept {
             Self::Classic(finish) => act(Finish::Classic(*finish)),
             Self::Binary(ticket) => act(Finish::Binary(*ticket)),
             Self::Meta(line) => {
-                let Ok(MetaLine::Request(request)) = parse(line) else {
+                let mut decoded = None;
+                let Ok(MetaLine::Request(request)) = parse(line, &mut decoded) else {
                     unreachable!("a line that was accepted once is accepted twice");
                 };
                 act(Finish::Meta(MetaFinish {
@@ -177,7 +185,7 @@ impl Upload {
 pub(super) fn receive(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State {
     let (rest, trailer) = (turn.rest(), incoming.finish.trailer());
     let len = usize_from(u64::from(incoming.value_len));
-    if rest.len() < len + trailer.len() || !rest[len..].starts_with(trailer) {
+    if rest.len() < len + trailer.len() || !incoming.finish.is_followed_by(&rest[len..]) {
         return receive_slowly(turn, &incoming);
     }
     let Incoming {

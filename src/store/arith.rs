@@ -10,6 +10,12 @@ use crate::store::storing::{Linked, Linking};
 use crate::store::stripe::Found;
 use crate::store::upload::MARKS;
 
+/// Bytes of the longest number, and some for blanks around it.
+const NUMBER_LEN: usize = 24;
+
+/// A number with leading zeros may be long, but not as long as a chain.
+const LONG_NUMBER_LEN: usize = 1024;
+
 /// What the stripe's lock was let go with.
 enum Step {
     Answer(Counted),
@@ -87,7 +93,8 @@ impl Lane {
         let mut shape = store.slabs.shape_of(found.chunk, found.header);
         shape.value_len = text.len() as u32;
         shape.explicit_cas = how.explicit_cas.filter(|_| store.cas);
-        if !store.fits_in_place(&found, shape) {
+        let class = store.slabs.class_of(found.chunk);
+        if !store.fits_in_place(found.header, class, shape) {
             return Step::Move(found, value);
         }
         let before = store.slabs.item_size(found.chunk, found.header);
@@ -101,22 +108,15 @@ impl Lane {
             state: accessed.state & !state::FETCHED,
             ..accessed
         };
-        let header = store.slabs.write_options(found.chunk, header, shape);
-        store
-            .slabs
-            .arena
-            .write(store.slabs.part_at(found.chunk, header), text);
-        store
-            .slabs
-            .page(store.slabs.page_of(found.chunk))
-            .note_expiry(expiry);
-        let cas = store.cas_id(place, found.chunk, header);
-        let after = store.slabs.item_size(found.chunk, header);
-        let class = store.slabs.class_of(found.chunk);
+        store.slabs.write_options(found.chunk, header, shape);
+        let value_at = store.slabs.offset(found.chunk) + shape.value_offset();
+        store.slabs.arena.write(value_at, text);
+        let page = store.slabs.page(store.slabs.page_of(found.chunk));
+        page.note_expiry(expiry);
         drop(stripe);
-        self.tallies(class)
-            .bytes
-            .add(u64::from(after).wrapping_sub(u64::from(before)));
+        let cas = store.cas_shown(place, shape.explicit_cas, header.high);
+        let grown = (shape.whole_len() as u64).wrapping_sub(u64::from(before));
+        self.tallies(class).bytes.add(grown);
         Step::Answer(Counted::Number {
             value,
             cas,
@@ -198,16 +198,26 @@ impl Lane {
     }
 
     fn number_in(&self, found: &Found) -> Option<u64> {
-        // A number with leading zeros may be long, but not as long as a chain.
-        if found.header.has(state::CHAINED) || found.header.part_len > 1024 {
+        if found.header.has(state::CHAINED) {
             return None;
         }
-        let mut text = [0; 1024];
+        let len = found.header.part_len as usize;
+        if len <= NUMBER_LEN {
+            self.number_of::<NUMBER_LEN>(found)
+        } else if len <= LONG_NUMBER_LEN {
+            self.number_of::<LONG_NUMBER_LEN>(found)
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn number_of<const LEN: usize>(&self, found: &Found) -> Option<u64> {
+        let mut text = [0; LEN];
         let text = &mut text[..found.header.part_len as usize];
         let slabs = &self.store.slabs;
-        slabs
-            .arena
-            .read(slabs.part_at(found.chunk, found.header), text);
+        let at = slabs.part_at(found.chunk, found.header);
+        slabs.arena.read(at, text);
         parse_number(text)
     }
 }

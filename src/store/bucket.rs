@@ -52,11 +52,8 @@ pub(crate) struct Line {
 impl Line {
     #[inline]
     pub(crate) fn load(slabs: &Slabs, at: usize) -> Self {
-        Self {
-            at,
-            head: slabs.arena.load(at),
-            tags: slabs.arena.load(at + 8),
-        }
+        let [head, tags] = slabs.arena.load_two(at);
+        Self { at, head, tags }
     }
 
     #[inline]
@@ -94,7 +91,8 @@ impl Line {
 
     #[inline]
     pub(crate) fn reference(self, slabs: &Slabs, number: u32) -> u32 {
-        (slabs.arena.load(self.at + 16 + number as usize / 2 * 8) >> (number % 2 * 32)) as u32
+        let at = self.at.wrapping_add(16 + number as usize / 2 * 8);
+        (slabs.arena.load(at) >> (number % 2 * 32)) as u32
     }
 
     /// The ghost evicted longest ago. Epochs wrap, so "oldest" is relative to the newest here.
@@ -125,6 +123,21 @@ fn matching_bytes(word: u64, byte: u8) -> u32 {
     ((zero >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
+/// Asks the processor for the items with this tag that the bucket at `at` names, without its
+/// stripe's lock: what is read may be old, and is loaded in vain then.
+#[inline]
+pub(crate) fn prefetch_items(slabs: &Slabs, at: usize, tag: u8) {
+    let line = Line::load(slabs, at);
+    let mut candidates = line.matches(tag) & line.used();
+    while candidates != 0 {
+        let item = slabs.offset(ChunkRef(line.reference(slabs, candidates.trailing_zeros())));
+        slabs.arena.prefetch(item);
+        slabs.arena.prefetch(item + BUCKET_SIZE as usize);
+        candidates &= candidates - 1;
+    }
+}
+
+#[inline]
 pub(crate) fn bucket_address(slabs: &Slabs, segments: &[ChunkRef], bucket: u32) -> usize {
     let segment = segments[(bucket / BUCKETS_PER_SEGMENT) as usize];
     slabs.offset(segment) + (bucket % BUCKETS_PER_SEGMENT * BUCKET_SIZE) as usize

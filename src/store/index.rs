@@ -10,8 +10,8 @@
 
 use crate::base::hash::{KeyHash, Place};
 use crate::store::bucket::{
-    BUCKET_SIZE, BUCKETS_PER_SEGMENT, Entry, LAST, Line, OVERFLOW, SLOTS, Slot, bucket_address,
-    clear_bucket, new_segment, set_entry, set_reference,
+    BUCKETS_PER_SEGMENT, Entry, LAST, Line, OVERFLOW, SLOTS, Slot, bucket_address, clear_bucket,
+    new_segment, set_entry, set_reference,
 };
 use crate::store::slab::{ChunkRef, Slabs};
 
@@ -119,32 +119,14 @@ impl Index {
         }
     }
 
-    /// Asks the processor for the line where a key with these bits would be.
+    /// Asks the processor for the line where a key with these bits would be, and says which.
     #[inline]
-    pub(crate) fn prefetch(&self, slabs: &Slabs, bits: u32) {
-        if self.buckets != 0 {
-            slabs
-                .arena
-                .prefetch(self.address(slabs, self.bucket_of(bits)));
-        }
-    }
-
-    /// Asks the processor for the items that may have this print.
-    #[inline]
-    pub(crate) fn prefetch_items(&self, slabs: &Slabs, print: Print) {
-        if self.buckets == 0 {
-            return;
-        }
-        let line = Line::load(slabs, self.address(slabs, self.bucket_of(print.bits)));
-        let mut candidates = line.matches(print.tag) & line.used();
-        while candidates != 0 {
-            let chunk = ChunkRef(line.reference(slabs, candidates.trailing_zeros()));
-            slabs.arena.prefetch(slabs.offset(chunk));
-            slabs
-                .arena
-                .prefetch(slabs.offset(chunk) + BUCKET_SIZE as usize);
-            candidates &= candidates - 1;
-        }
+    pub(crate) fn prefetch(&self, slabs: &Slabs, bits: u32) -> Option<usize> {
+        (self.buckets != 0).then(|| {
+            let at = self.address(slabs, self.bucket_of(bits));
+            slabs.arena.prefetch(at);
+            at
+        })
     }
 
     /// Adds an item. `Err` when the bucket is full and there is no memory for another.

@@ -1,4 +1,4 @@
-//! How an item lies in its chunk, and the view of it that callers get.
+//! How an item lies in its chunk.
 //!
 //! ```text
 //!   byte 0      1            4                  8            12           16
@@ -26,14 +26,8 @@
 //! holds an unlinked chunk.
 
 use crate::base::clock::{Expiry, Now};
-use crate::base::hash::Place;
 use crate::base::key::{KEY_LEN_MAX, Key};
-use crate::store::Store;
-use crate::store::outcome::ClassId;
-use crate::store::pin::PinnedValue;
 use crate::store::slab::{CHUNK_MAX, ChunkRef, Slabs};
-use crate::store::stripe::Stripe;
-use std::sync::Arc;
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 16;
@@ -107,6 +101,12 @@ impl Header {
     #[inline]
     pub(crate) fn second(self) -> u64 {
         u64::from(self.low) | u64::from(self.high) << 32
+    }
+
+    /// Both words, as they are stored.
+    #[inline]
+    pub(crate) fn words(self) -> [u64; 2] {
+        [self.first(), self.second()]
     }
 
     /// Whether the chunk holds an item that is in the index.
@@ -200,6 +200,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    #[inline]
     fn optional(self) -> usize {
         let flags = if self.client_flags == 0 { 0 } else { 4 };
         flags + if self.explicit_cas.is_some() { 8 } else { 0 }
@@ -211,6 +212,12 @@ impl Shape {
         HEADER + self.key_len + self.optional() + self.value_len as usize
     }
 
+    /// Bytes in front of the value, of an item in one chunk.
+    #[inline]
+    pub(crate) fn value_offset(self) -> usize {
+        HEADER + self.key_len + self.optional()
+    }
+
     /// Whether it is too long for any one chunk.
     #[inline]
     pub(crate) fn is_chained(self) -> bool {
@@ -218,6 +225,7 @@ impl Shape {
     }
 
     /// Value bytes that the first chunk holds.
+    #[inline]
     pub(crate) fn first_part(self) -> usize {
         if self.is_chained() {
             CHUNK_MAX as usize - HEADER - self.key_len - self.optional() - 8
@@ -236,15 +244,24 @@ pub(crate) const fn continuation_capacity(size: u32) -> usize {
 impl Slabs {
     #[inline]
     pub(crate) fn header(&self, chunk: ChunkRef) -> Header {
-        let at = self.offset(chunk);
-        Header::unpack(self.arena.load(at), self.arena.load(at + 8))
+        let [first, second] = self.header_words(chunk);
+        Header::unpack(first, second)
+    }
+
+    /// The header as it is stored.
+    #[inline]
+    pub(crate) fn header_words(&self, chunk: ChunkRef) -> [u64; 2] {
+        self.arena.load_two(self.offset(chunk))
     }
 
     #[inline]
     pub(crate) fn set_header(&self, chunk: ChunkRef, header: Header) {
-        let at = self.offset(chunk);
-        self.arena.store(at, header.first());
-        self.arena.store(at + 8, header.second());
+        self.arena.store_two(self.offset(chunk), header.words());
+    }
+
+    #[inline]
+    pub(crate) fn set_header_words(&self, chunk: ChunkRef, words: [u64; 2]) {
+        self.arena.store_two(self.offset(chunk), words);
     }
 
     /// Writes the header's first word only: state, access and lengths.
@@ -254,11 +271,13 @@ impl Slabs {
     }
 
     /// Whether the chunk holds an item with this key.
-    #[inline]
+    // Not inlined: a loop over candidates, mostly one, would prepare for many.
+    #[inline(never)]
     pub(crate) fn has_key(&self, chunk: ChunkRef, key: Key<'_>) -> bool {
         let at = self.offset(chunk);
         let bytes = key.as_bytes();
-        self.arena.load(at) as u8 as usize == bytes.len() && self.arena.equals(at + HEADER, bytes)
+        self.arena.load(at) as u8 as usize == bytes.len()
+            && self.arena.equals(at.wrapping_add(HEADER), bytes)
     }
 
     /// Copies the key of the item in `chunk`; `None` if the chunk holds none just now.
@@ -276,6 +295,7 @@ impl Slabs {
     /// Writes everything of an unlinked item but its value.
     ///
     /// `header.state` gains the bits that `shape` implies; the new header is returned.
+    #[inline]
     pub(crate) fn write_item_head(
         &self,
         chunk: ChunkRef,
@@ -291,6 +311,8 @@ impl Slabs {
     }
 
     /// Writes what depends on `shape` behind the key, and the header.
+    // Always inlined: a header that is handed on in memory costs as much as the rest of this.
+    #[inline(always)]
     pub(crate) fn write_options(
         &self,
         chunk: ChunkRef,
@@ -298,6 +320,15 @@ impl Slabs {
         shape: Shape,
     ) -> Header {
         header.state &= !(state::HAS_FLAGS | state::HAS_CAS | state::CHAINED);
+        if shape.optional() != 0 || shape.is_chained() {
+            header = self.write_rare_options(chunk, header, shape);
+        }
+        self.set_header(chunk, header);
+        header
+    }
+
+    #[inline(never)]
+    fn write_rare_options(&self, chunk: ChunkRef, mut header: Header, shape: Shape) -> Header {
         let at = self.offset(chunk);
         if shape.client_flags != 0 {
             header.state |= state::HAS_FLAGS;
@@ -316,10 +347,10 @@ impl Slabs {
                 .write(at + header.chain_offset(), &shape.value_len.to_le_bytes());
             self.set_next(chunk, header, ChunkRef::NONE);
         }
-        self.set_header(chunk, header);
         header
     }
 
+    #[inline]
     pub(crate) fn client_flags(&self, chunk: ChunkRef, header: Header) -> u32 {
         if !header.has(state::HAS_FLAGS) {
             return 0;
@@ -328,13 +359,11 @@ impl Slabs {
     }
 
     /// The item's own CAS id, if it was given one.
+    #[inline]
     pub(crate) fn explicit_cas(&self, chunk: ChunkRef, header: Header) -> Option<u64> {
-        header.has(state::HAS_CAS).then(|| {
-            let mut bytes = [0; 8];
-            self.arena
-                .read(self.offset(chunk) + header.cas_offset(), &mut bytes);
-            u64::from_le_bytes(bytes)
-        })
+        header
+            .has(state::HAS_CAS)
+            .then(|| self.read_u64(self.offset(chunk) + header.cas_offset()))
     }
 
     /// Overwrites an explicit CAS id that is there already.
@@ -343,6 +372,7 @@ impl Slabs {
             .write(self.offset(chunk) + header.cas_offset(), &cas.to_le_bytes());
     }
 
+    #[inline]
     pub(crate) fn value_len(&self, chunk: ChunkRef, header: Header) -> u32 {
         if header.has(state::CHAINED) {
             self.read_u32(self.offset(chunk) + header.chain_offset())
@@ -352,6 +382,7 @@ impl Slabs {
     }
 
     /// The chunk after `chunk` in its item.
+    #[inline]
     pub(crate) fn next(&self, chunk: ChunkRef, header: Header) -> ChunkRef {
         if header.key_len == 0 {
             ChunkRef(header.low)
@@ -390,6 +421,7 @@ impl Slabs {
     }
 
     /// The shape of a linked or complete item.
+    #[inline]
     pub(crate) fn shape_of(&self, chunk: ChunkRef, header: Header) -> Shape {
         Shape {
             key_len: usize::from(header.key_len),
@@ -404,7 +436,14 @@ impl Slabs {
     pub(crate) fn append_value(&self, chunk: ChunkRef, header: Header, out: &mut Vec<u8>) {
         self.arena
             .append(self.part_at(chunk, header), header.part_len as usize, out);
-        let mut next = self.next(chunk, header);
+        if header.has(state::CHAINED) {
+            self.append_rest(self.next(chunk, header), out);
+        }
+    }
+
+    /// Appends the value bytes of continuation chunks from `next` on.
+    #[cold]
+    fn append_rest(&self, mut next: ChunkRef, out: &mut Vec<u8>) {
         while !next.is_none() {
             let part = self.header(next);
             self.arena
@@ -424,127 +463,19 @@ impl Slabs {
         }
     }
 
+    #[inline(never)]
+    fn read_u64(&self, at: usize) -> u64 {
+        let mut bytes = [0; 8];
+        self.arena.read(at, &mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    // Few items have what it reads: not inlined, so that the path of the others stays short.
+    #[inline(never)]
     fn read_u32(&self, at: usize) -> u32 {
         let mut bytes = [0; 4];
         self.arena.read(at, &mut bytes);
         u32::from_le_bytes(bytes)
-    }
-}
-
-/// A live item, seen under its stripe's lock.
-pub struct Item<'a> {
-    pub(crate) store: &'a Arc<Store>,
-    pub(crate) stripe: &'a mut Stripe,
-    pub(crate) place: Place,
-    pub(crate) chunk: ChunkRef,
-    /// The header after this access, as it is stored.
-    pub(crate) header: Header,
-    /// The header before this access.
-    pub(crate) before: Header,
-    pub(crate) now: Now,
-    pub(crate) won: bool,
-    pub(crate) created: bool,
-}
-
-impl Item<'_> {
-    /// Its slab class.
-    #[must_use]
-    pub fn class(&self) -> ClassId {
-        self.store.slabs.class_of(self.chunk)
-    }
-
-    /// The client's 32 bits.
-    #[must_use]
-    pub fn client_flags(&self) -> u32 {
-        self.store.slabs.client_flags(self.chunk, self.header)
-    }
-
-    /// Its CAS id; 0 when they are off.
-    #[must_use]
-    pub fn cas(&self) -> u64 {
-        self.store.cas_id(self.place, self.chunk, self.header)
-    }
-
-    /// Bytes of its value.
-    #[inline]
-    #[must_use]
-    pub fn value_len(&self) -> u32 {
-        self.store.slabs.value_len(self.chunk, self.header)
-    }
-
-    /// When it dies.
-    #[must_use]
-    pub fn expiry(&self) -> Expiry {
-        self.header.expiry()
-    }
-
-    /// Bytes it takes: header, key, value and what else it carries.
-    #[must_use]
-    pub fn size(&self) -> u32 {
-        self.store.slabs.item_size(self.chunk, self.header)
-    }
-
-    /// Whether it had been fetched before this fetch.
-    #[must_use]
-    pub fn was_fetched(&self) -> bool {
-        self.before.has(state::FETCHED)
-    }
-
-    /// Seconds since the access before this one.
-    #[must_use]
-    pub fn idle_seconds(&self) -> u64 {
-        self.before.idle_seconds(self.now)
-    }
-
-    /// Whether it has been invalidated.
-    #[must_use]
-    pub fn is_stale(&self) -> bool {
-        self.header.has(state::STALE)
-    }
-
-    /// Whether somebody else has been told to recompute it.
-    #[must_use]
-    pub fn win_was_sent(&self) -> bool {
-        self.before.has(state::WIN_SENT) && !self.created
-    }
-
-    /// Whether this request is the one to recompute it.
-    #[must_use]
-    pub fn won(&self) -> bool {
-        self.won
-    }
-
-    /// Whether this request has created it.
-    #[must_use]
-    pub fn created(&self) -> bool {
-        self.created
-    }
-
-    /// Whether its key came base64-encoded.
-    #[must_use]
-    pub fn has_binary_key(&self) -> bool {
-        self.header.has(state::BINARY_KEY)
-    }
-
-    /// Appends the value. Meant for values of at most [`COPY_MAX`](super::COPY_MAX) bytes: longer
-    /// ones hold the lock for too long and should be pinned.
-    #[inline]
-    pub fn copy_value(&self, out: &mut Vec<u8>) {
-        self.store.slabs.append_value(self.chunk, self.header, out);
-    }
-
-    /// Keeps the value readable as it is, whatever happens to the item, until the pin is dropped.
-    #[must_use]
-    pub fn pin(&mut self) -> PinnedValue {
-        self.stripe.pins.add(self.chunk);
-        self.header.state |= state::PINNED;
-        self.store.slabs.set_header_first(self.chunk, self.header);
-        PinnedValue::new(
-            Arc::clone(self.store),
-            self.place,
-            self.chunk,
-            self.value_len(),
-        )
     }
 }
 

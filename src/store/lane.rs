@@ -2,12 +2,14 @@
 
 use crate::base::clock::Now;
 use crate::base::key::Key;
+use crate::store::bucket::prefetch_items;
 use crate::store::counters::ClassTallies;
 use crate::store::index::Print;
-use crate::store::item::Item;
+use crate::store::item::Header;
 use crate::store::outcome::{ClassId, Deleted, Fetch, Fetched, Miss};
 use crate::store::slab::{ChunkRef, RingEntry};
-use crate::store::stripe::{Stripe, Unlinked};
+use crate::store::stripe::{Found, Stripe, Unlinked};
+use crate::store::view::Item;
 use crate::store::{HashedKey, Store, item};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +17,9 @@ use std::sync::atomic::Ordering;
 /// Bytes of free chunks that a lane may keep of one class. Large enough that most sets of small
 /// items lock no class, small enough that all lanes' stocks together are a fraction of a percent.
 const STOCK_BYTES: usize = 4 << 10;
+
+/// Keys that are prefetched together: about as many loads as a core keeps under way.
+pub const PREFETCH_MAX: usize = 16;
 
 /// Chunks in a stock at most.
 const STOCK_MAX: usize = 32;
@@ -90,25 +95,24 @@ impl Lane {
         Print::new(key.hash, self.store.stripe_bits)
     }
 
-    /// Starts loading the key's line of the index.
+    /// Starts loading what operations on the first [`PREFETCH_MAX`] of `keys` will read: first
+    /// each key's line of the index, then the items that may have the key.
     ///
-    /// For batches: this for each key, then [`prefetch_item`](Self::prefetch_item) for each, then
-    /// the operations. The waits for memory then overlap.
+    /// The waits for memory then overlap. One key alone would only pay for it.
     #[inline]
-    pub fn prefetch_bucket(&self, key: &HashedKey<'_>) {
-        let stripe = self.store.stripe(key.hash.place());
-        stripe
-            .index
-            .prefetch(&self.store.slabs, self.print(key).bits);
-    }
-
-    /// Starts loading the items that may have the key.
-    #[inline]
-    pub fn prefetch_item(&self, key: &HashedKey<'_>) {
-        let stripe = self.store.stripe(key.hash.place());
-        stripe
-            .index
-            .prefetch_items(&self.store.slabs, self.print(key));
+    pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k HashedKey<'k>> + Clone) {
+        let slabs = &self.store.slabs;
+        let mut buckets = [None; PREFETCH_MAX];
+        for (bucket, key) in buckets.iter_mut().zip(keys.clone()) {
+            let index = &self.store.stripe(key.hash.place()).index;
+            *bucket = index.prefetch(slabs, self.print(key).bits);
+        }
+        // A bucket may be split meanwhile, and what was in it is not loaded ahead: no lock.
+        for (bucket, key) in buckets.iter().zip(keys) {
+            if let Some(bucket) = *bucket {
+                prefetch_items(slabs, bucket, key.hash.tag());
+            }
+        }
     }
 
     /// Finds an item and lets `read` look at it under its stripe's lock.
@@ -126,36 +130,45 @@ impl Lane {
         let place = key.hash.place();
         let print = Print::new(key.hash, store.stripe_bits);
         let mut stripe = store.stripe(place);
-        let Some(found) = stripe.look(&store.slabs, key, print) else {
+        let Some((slot, chunk)) = stripe.seek(&store.slabs, key, print) else {
             return Fetched::Miss(Miss::Absent);
         };
-        if let Some(miss) = stripe.death(found.header, now) {
+        let before = store.slabs.header_words(chunk);
+        let header = Header::unpack(before[0], before[1]);
+        if let Some(miss) = stripe.death(header, now) {
+            let found = Found {
+                slot,
+                chunk,
+                header,
+            };
             let dead = stripe.unlink(&store.slabs, print.bits, found);
             drop(stripe);
             self.discard_dead(dead);
             return Fetched::Miss(miss);
         }
-        let mut header = found.header;
+        let mut words = before;
         if !how.peek {
-            header = header.touched(now);
+            words[0] = header.touched(now).first();
         }
         if let Some(expiry) = how.touch {
-            header.low = expiry.to_bits();
-            store
-                .slabs
-                .page(store.slabs.page_of(found.chunk))
-                .note_expiry(expiry);
+            words[1] = Header {
+                low: expiry.to_bits(),
+                ..header
+            }
+            .second();
+            let page = store.slabs.page_of(chunk);
+            store.slabs.page(page).note_expiry(expiry);
         }
-        if header != found.header {
-            store.slabs.set_header(found.chunk, header);
+        if words != before {
+            store.slabs.set_header_words(chunk, words);
         }
         Fetched::Hit(read(&mut Item {
             store: &self.store,
             stripe: &mut stripe,
             place,
-            chunk: found.chunk,
-            header,
-            before: found.header,
+            chunk,
+            words,
+            before,
             now,
             won: false,
             created: false,
@@ -206,6 +219,7 @@ impl Lane {
     }
 
     /// [`discard`](Self::discard) for an item that had expired or was flushed.
+    #[inline(never)]
     pub(crate) fn discard_dead(&mut self, gone: Unlinked) {
         if !gone.header.has(item::state::FETCHED) {
             self.tallies_of(gone.chunk).expired_unfetched.add(1);

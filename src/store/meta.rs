@@ -2,7 +2,7 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::store::HashedKey;
-use crate::store::item::{Item, Shape, state};
+use crate::store::item::{Shape, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{
     ClassId, Deleted, Fetched, MetaDelete, MetaFetch, Miss, StoreError, StoreMode, StoreOutcome,
@@ -11,7 +11,7 @@ use crate::store::outcome::{
 use crate::store::storing::{Linked, Linking};
 use crate::store::stripe::{Found, Stripe};
 use crate::store::upload::MARKS;
-use std::sync::Arc;
+use crate::store::view::Item;
 
 /// What a delete that keeps the item has to do once the stripe's lock is let go.
 enum Rewrite {
@@ -39,7 +39,7 @@ impl Lane {
     ) -> Result<Fetched<R>, StoreError> {
         let mut created = None;
         loop {
-            let store = Arc::clone(&self.store);
+            let store = &*self.store;
             let print = self.print(key);
             let mut stripe = store.stripe(key.hash.place());
             let mut miss = Miss::Absent;
@@ -129,17 +129,17 @@ impl Lane {
             stripe,
             place: key.hash.place(),
             chunk: found.chunk,
-            header: before,
-            before,
+            words: before.words(),
+            before: before.words(),
             now,
             won,
             created,
         };
         let answer = read(&mut item);
         let mut after = if how.no_bump {
-            item.header
+            item.header()
         } else {
-            item.header.touched(now)
+            item.header().touched(now)
         };
         if won {
             after.state |= state::WIN_SENT;
@@ -214,7 +214,7 @@ impl Lane {
         }
         store.slabs.set_header(found.chunk, header);
         if header.has(state::HAS_CAS) {
-            let next = store.cas_number(place, header);
+            let next = store.cas_shown(place, None, header.high);
             store
                 .slabs
                 .set_explicit_cas(found.chunk, header, explicit.unwrap_or(next));

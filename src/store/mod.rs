@@ -67,9 +67,9 @@ mod storing;
 mod stripe;
 mod upload;
 mod validate;
+mod view;
 
-pub use item::Item;
-pub use lane::Lane;
+pub use lane::{Lane, PREFETCH_MAX};
 pub use outcome::{
     Arith, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss, StoreError,
     StoreMode, StoreOutcome, StoreRequest, Stored,
@@ -78,6 +78,7 @@ pub use pin::PinnedValue;
 pub use reassign::MoveRefusal;
 pub use snapshot::{Busy, ClassSnapshot, StoreSnapshot};
 pub use upload::Upload;
+pub use view::Item;
 
 use crate::base::clock::Expiry;
 use crate::base::hash::{KeyHash, KeyHasher, Place};
@@ -278,24 +279,30 @@ impl Store {
         self.flush_due.store(when.tick(), Ordering::Relaxed);
     }
 
+    #[inline]
     fn stripe(&self, place: Place) -> MutexGuard<'_, Stripe> {
         self.stripes[place.stripe(self.stripe_bits)].lock()
     }
 
     /// The CAS id that clients see.
+    #[inline]
     fn cas_id(&self, place: Place, chunk: ChunkRef, header: Header) -> u64 {
         if !self.cas {
             return 0;
         }
-        self.slabs
-            .explicit_cas(chunk, header)
-            .unwrap_or_else(|| self.cas_number(place, header))
+        self.cas_shown(place, self.slabs.explicit_cas(chunk, header), header.high)
     }
 
-    /// The CAS id of an item that has not been given one of its own.
-    fn cas_number(&self, place: Place, header: Header) -> u64 {
-        let stripe = place.stripe(self.stripe_bits) as u64;
-        u64::from(header.high) << self.stripe_bits | stripe
+    /// The CAS id that clients see of an item with this CAS counter, or with an id of its own.
+    #[inline]
+    fn cas_shown(&self, place: Place, explicit: Option<u64>, counter: u32) -> u64 {
+        if !self.cas {
+            return 0;
+        }
+        explicit.unwrap_or_else(|| {
+            let stripe = place.stripe(self.stripe_bits) as u64;
+            u64::from(counter).wrapping_shl(self.stripe_bits) | stripe
+        })
     }
 
     /// The hash of the item in `chunk`, which may be about to change under us.

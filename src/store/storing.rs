@@ -60,10 +60,24 @@ enum Placed {
 
 impl Store {
     /// Judges `request` against the live item under its key, if there is one.
+    #[inline]
     pub(crate) fn judge(
         &self,
         place: Place,
         live: Option<&Found>,
+        request: &StoreRequest,
+    ) -> Verdict {
+        if request.mode == StoreMode::Set && request.compare.is_none() {
+            return Verdict::Store { stale: false };
+        }
+        self.judge_condition(place, live.copied(), request)
+    }
+
+    #[inline(never)]
+    fn judge_condition(
+        &self,
+        place: Place,
+        live: Option<Found>,
         request: &StoreRequest,
     ) -> Verdict {
         let id = live.map(|found| self.cas_id(place, found.chunk, found.header));
@@ -88,6 +102,7 @@ impl Store {
     }
 
     /// The shape of the item that `request` asks for.
+    #[inline]
     pub(crate) fn shape(
         &self,
         key: &HashedKey<'_>,
@@ -113,13 +128,15 @@ impl Store {
             .unwrap_or_else(|| self.slabs.table.largest())
     }
 
-    /// Whether an item of `shape` can take the place of the one in `found` without a new chunk.
-    pub(crate) fn fits_in_place(&self, found: &Found, shape: Shape) -> bool {
-        !found.header.has(state::PINNED | state::CHAINED)
-            && self.slabs.table.fitting(shape.whole_len()) == Some(self.slabs.class_of(found.chunk))
+    /// Whether an item of `shape` can take the place of one with this header in a chunk of `class`.
+    #[inline]
+    pub(crate) fn fits_in_place(&self, header: Header, class: ClassId, shape: Shape) -> bool {
+        !header.has(state::PINNED | state::CHAINED)
+            && self.slabs.table.fitting(shape.whole_len()) == Some(class)
     }
 
     /// The header of a new item that replaces `old`, if that was alive.
+    #[inline]
     fn header_over(&self, mut new: Header, old: Option<Header>, linking: &Linking<'_>) -> Header {
         let mut kept = 0;
         if let Some(old) = old {
@@ -237,6 +254,7 @@ impl Lane {
     }
 
     /// Carries the request out under one lock, if no new chunk is needed for that.
+    #[inline]
     fn put_in_place(
         &mut self,
         key: &HashedKey<'_>,
@@ -257,7 +275,11 @@ impl Lane {
                 return Some(refusal(outcome, class, shape.value_len));
             }
         };
-        let found = live.filter(|found| store.fits_in_place(found, shape))?;
+        let found = live?;
+        let class = store.slabs.class_of(found.chunk);
+        if !store.fits_in_place(found.header, class, shape) {
+            return None;
+        }
         let before = store.slabs.item_size(found.chunk, found.header);
         let linking = Linking {
             request,
@@ -278,24 +300,17 @@ impl Lane {
         if stale {
             Store::keep_of_stale(&mut header, Some(found.header));
         }
-        let header = store.slabs.write_options(found.chunk, header, shape);
-        store
-            .slabs
-            .arena
-            .write(store.slabs.part_at(found.chunk, header), value);
-        store
-            .slabs
-            .page(store.slabs.page_of(found.chunk))
-            .note_expiry(header.expiry());
-        let cas = store.cas_id(place, found.chunk, header);
-        let after = store.slabs.item_size(found.chunk, header);
-        let class = store.slabs.class_of(found.chunk);
+        store.slabs.write_options(found.chunk, header, shape);
+        let value_at = store.slabs.offset(found.chunk) + shape.value_offset();
+        store.slabs.arena.write(value_at, value);
+        let page = store.slabs.page(store.slabs.page_of(found.chunk));
+        page.note_expiry(header.expiry());
         drop(stripe);
+        let cas = store.cas_shown(place, shape.explicit_cas, header.high);
         let tallies = self.tallies(class);
         tallies.linked.add(1);
-        tallies
-            .bytes
-            .add(u64::from(after).wrapping_sub(u64::from(before)));
+        let grown = (shape.whole_len() as u64).wrapping_sub(u64::from(before));
+        tallies.bytes.add(grown);
         Some(Stored {
             outcome: StoreOutcome::Stored,
             cas,
@@ -321,15 +336,15 @@ impl Lane {
         linking: &Linking<'_>,
         now: Now,
     ) -> Result<Linked, StoreError> {
-        let store = std::sync::Arc::clone(&self.store);
+        let slabs = &self.store.slabs;
         let place = key.hash.place();
         // Read while the chunk is ours alone: once linked it can be gone at any moment.
-        let header = store.slabs.header(linking.chunk);
-        let value_len = store.slabs.value_len(linking.chunk, header);
-        let size = store.slabs.item_size(linking.chunk, header);
-        let class = store.slabs.class_of(linking.chunk);
+        let header = slabs.header(linking.chunk);
+        let value_len = slabs.value_len(linking.chunk, header);
+        let size = slabs.item_size(linking.chunk, header);
+        let class = slabs.class_of(linking.chunk);
         let placed = loop {
-            let mut stripe = store.stripe(place);
+            let mut stripe = self.store.stripe(place);
             match self.try_link(&mut stripe, key, linking, now) {
                 Ok(placed) => break placed,
                 Err(IndexFull) => drop(stripe),

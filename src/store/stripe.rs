@@ -44,14 +44,24 @@ impl Stripe {
     /// The item with this key, dead or alive.
     #[inline]
     pub(crate) fn look(&self, slabs: &Slabs, key: &HashedKey<'_>, print: Print) -> Option<Found> {
-        let (slot, chunk) = self
-            .index
-            .find(slabs, print, |chunk| slabs.has_key(chunk, key.key))?;
+        let (slot, chunk) = self.seek(slabs, key, print)?;
         Some(Found {
             slot,
             chunk,
             header: slabs.header(chunk),
         })
+    }
+
+    // Not inlined, but the header is read and unpacked in the caller, who needs a part of it only.
+    #[inline(never)]
+    pub(crate) fn seek(
+        &self,
+        slabs: &Slabs,
+        key: &HashedKey<'_>,
+        print: Print,
+    ) -> Option<(Slot, ChunkRef)> {
+        let is_it = |chunk| slabs.has_key(chunk, key.key);
+        self.index.find(slabs, print, is_it)
     }
 
     /// Why the item counts as gone, if it does.
@@ -63,6 +73,7 @@ impl Stripe {
         self.is_flushed(header).then_some(Miss::Flushed)
     }
 
+    #[inline]
     fn is_flushed(&self, header: Header) -> bool {
         // Wrapping: the mark is lifted, by a walk over all items, long before 2^31 further ids.
         self.flush_mark

@@ -14,6 +14,9 @@ const DIGITS_64_MAX: usize = 22;
 /// Letters with a meaning. All four commands take all of them, even where they do nothing.
 const KNOWN: LetterSet = LetterSet::of(b"bcCDEfFhIJklLMNOPqRstTuvx");
 
+/// Letters that the reply to a hit may have an answer to.
+const REFLECTED: LetterSet = LetterSet::of(b"tsfchlkO");
+
 /// A set of the letters 65 to 122, which is where flags may lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LetterSet(u64);
@@ -53,6 +56,17 @@ pub struct Flag<'a> {
     pub argument: &'a [u8],
 }
 
+impl<'a> Flag<'a> {
+    /// The flag that `token`, which is not empty, is.
+    #[inline]
+    pub(super) fn of(token: &'a [u8]) -> Self {
+        Self {
+            letter: token[0],
+            argument: &token[1..],
+        }
+    }
+}
+
 /// The flags of one request, valid and without duplicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetaFlags<'a> {
@@ -82,6 +96,7 @@ pub struct MetaFlags<'a> {
 
 impl<'a> MetaFlags<'a> {
     /// No flags at all.
+    #[inline]
     #[must_use]
     pub fn none() -> Self {
         Self {
@@ -100,19 +115,18 @@ impl<'a> MetaFlags<'a> {
         }
     }
 
-    /// Reads flags from left to right and stops at the first that is wrong.
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, MetaError> {
-        let mut flags = Self {
+    /// The flags in `text`, none of which has been [admitted](Self::admit) yet.
+    #[inline]
+    pub(super) fn of(text: &'a [u8]) -> Self {
+        Self {
             text,
             ..Self::none()
-        };
-        for flag in flags.iter() {
-            flags.admit(flag)?;
         }
-        Ok(flags)
     }
 
-    fn admit(&mut self, flag: Flag<'a>) -> Result<(), MetaError> {
+    /// Takes one in, the next from the left; after an error no other may follow.
+    #[inline]
+    pub(super) fn admit(&mut self, flag: Flag<'a>) -> Result<(), MetaError> {
         if self.seen.has(flag.letter) {
             return Err(MetaError::DuplicateFlag);
         }
@@ -126,6 +140,7 @@ impl<'a> MetaFlags<'a> {
         Ok(())
     }
 
+    #[inline(never)]
     fn read_argument(&mut self, flag: Flag<'a>) -> Result<(), MetaError> {
         let argument = flag.argument;
         match flag.letter {
@@ -157,12 +172,16 @@ impl<'a> MetaFlags<'a> {
         self.seen.has(letter)
     }
 
+    /// Whether the reply to a hit may have to answer to any flag.
+    #[inline]
+    #[must_use]
+    pub fn any_reflected(&self) -> bool {
+        self.seen.0 & REFLECTED.0 != 0
+    }
+
     /// The flags in request order, which is the order of the reply.
     pub fn iter(&self) -> impl Iterator<Item = Flag<'a>> + use<'a> {
-        Tokens::of(self.text).map(|token| Flag {
-            letter: token[0],
-            argument: &token[1..],
-        })
+        Tokens::of(self.text).map(Flag::of)
     }
 }
 
@@ -181,9 +200,17 @@ fn wide(argument: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn read(text: &[u8]) -> Result<MetaFlags<'_>, MetaError> {
+        let mut flags = MetaFlags::of(text);
+        for flag in flags.iter() {
+            flags.admit(flag)?;
+        }
+        Ok(flags)
+    }
+
     #[test]
     fn flags_keep_their_order_and_arguments() {
-        let flags = MetaFlags::parse(b" t  Oab v ").unwrap();
+        let flags = read(b" t  Oab v ").unwrap();
         let letters: Vec<u8> = flags.iter().map(|flag| flag.letter).collect();
         assert_eq!(letters, b"tOv");
         assert_eq!(flags.opaque, Some(&b"ab"[..]));
@@ -210,19 +237,13 @@ mod tests {
             (b"F4294967296", MetaError::BadFormat),
             (b"F", MetaError::BadFormat),
         ] {
-            assert_eq!(
-                MetaFlags::parse(text),
-                Err(error),
-                "{}",
-                text.escape_ascii()
-            );
+            assert_eq!(read(text), Err(error), "{}", text.escape_ascii());
         }
     }
 
     #[test]
     fn numbers_reach_their_limits() {
-        let flags =
-            MetaFlags::parse(b"T-2147483648 C18446744073709551615 F4294967295 D0 J7 N0").unwrap();
+        let flags = read(b"T-2147483648 C18446744073709551615 F4294967295 D0 J7 N0").unwrap();
         assert_eq!(flags.ttl, Some(i32::MIN));
         assert_eq!(flags.compare, Some(u64::MAX));
         assert_eq!(flags.client_flags, Some(u32::MAX));

@@ -17,9 +17,10 @@
 
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::number::parse_i32;
+use crate::base::scan::token_len;
 use crate::protocol::meta::MetaError;
 use crate::protocol::meta::base64::DecodedKey;
-use crate::protocol::meta::flags::{MetaFlags, OPAQUE_LEN_MAX};
+use crate::protocol::meta::flags::{Flag, MetaFlags, OPAQUE_LEN_MAX};
 
 /// The longest data block that a line may announce.
 pub const VALUE_LEN_MAX: u32 = 2_147_483_645;
@@ -32,7 +33,6 @@ const TOKENS_SEEN_MAX: usize = 23;
 
 /// A meta line that makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "`mn` is rare and short-lived")]
 pub enum MetaLine<'a> {
     /// `mn`: the barrier.
     Noop,
@@ -98,17 +98,16 @@ pub enum MetaKey<'a> {
     /// As it stands on the line.
     Text(Key<'a>),
     /// Sent as base64 with the flag `b`.
-    Binary(DecodedKey),
+    Binary(Key<'a>),
 }
 
-impl MetaKey<'_> {
+impl<'a> MetaKey<'a> {
     /// The key itself.
     #[inline]
     #[must_use]
-    pub fn key(&self) -> Key<'_> {
-        match self {
-            Self::Text(key) => *key,
-            Self::Binary(decoded) => decoded.key(),
+    pub fn key(&self) -> Key<'a> {
+        match *self {
+            Self::Text(key) | Self::Binary(key) => key,
         }
     }
 
@@ -147,31 +146,37 @@ pub fn is_meta_line(line: &[u8]) -> bool {
     }
 }
 
-/// Reads a line without its line end.
+/// Reads a line without its line end. A key sent as base64 is decoded into `decoded`.
 ///
 /// # Errors
 ///
 /// The reply to a line that makes no sense, and how much of the input belongs to it.
-pub fn parse(line: &[u8]) -> Result<MetaLine<'_>, Rejected> {
+pub fn parse<'a>(
+    line: &'a [u8],
+    decoded: &'a mut Option<DecodedKey>,
+) -> Result<MetaLine<'a>, Rejected> {
     if !is_meta_line(line) {
         return Err(MetaError::Unknown.into());
     }
     let mut tokens = Tokens::of(&line[2..]);
     let request = match line[1] {
         b'n' => return Ok(MetaLine::Noop),
-        b'e' => parse_debug(&mut tokens)?,
-        b's' => parse_set(&mut tokens)?,
-        b'g' => parse_request(MetaCommand::Get, &mut tokens)?,
-        b'd' => parse_request(MetaCommand::Delete, &mut tokens)?,
-        _ => parse_arithmetic(&mut tokens)?,
+        b'e' => parse_debug(&mut tokens, decoded)?,
+        b's' => parse_set(&mut tokens, decoded)?,
+        b'g' => parse_request(MetaCommand::Get, &mut tokens, decoded)?,
+        b'd' => parse_request(MetaCommand::Delete, &mut tokens, decoded)?,
+        _ => parse_arithmetic(&mut tokens, decoded)?,
     };
     Ok(MetaLine::Request(request))
 }
 
-fn parse_debug<'a>(tokens: &mut Tokens<'a>) -> Result<MetaRequest<'a>, MetaError> {
+fn parse_debug<'a>(
+    tokens: &mut Tokens<'a>,
+    decoded: &'a mut Option<DecodedKey>,
+) -> Result<MetaRequest<'a>, MetaError> {
     let token = tokens.next().ok_or(MetaError::BadFormat)?;
     let binary = tokens.any(|flag| flag == b"b");
-    let key = read_key(token, binary).map_err(|_| MetaError::BadFormat)?;
+    let key = read_key(token, binary, decoded).map_err(|_| MetaError::BadFormat)?;
     Ok(MetaRequest {
         command: MetaCommand::Debug,
         key,
@@ -180,13 +185,16 @@ fn parse_debug<'a>(tokens: &mut Tokens<'a>) -> Result<MetaRequest<'a>, MetaError
     })
 }
 
-fn parse_set<'a>(tokens: &mut Tokens<'a>) -> Result<MetaRequest<'a>, Rejected> {
+fn parse_set<'a>(
+    tokens: &mut Tokens<'a>,
+    decoded: &'a mut Option<DecodedKey>,
+) -> Result<MetaRequest<'a>, Rejected> {
     let key = tokens.next().ok_or(MetaError::BadFormat)?;
     let value_len = tokens
         .next()
         .and_then(read_value_len)
         .ok_or(MetaError::BadFormat)?;
-    parse_set_flags(key, tokens)
+    parse_set_flags(key, tokens, decoded)
         .map(|request| MetaRequest {
             value_len,
             ..request
@@ -200,9 +208,9 @@ fn parse_set<'a>(tokens: &mut Tokens<'a>) -> Result<MetaRequest<'a>, Rejected> {
 fn parse_set_flags<'a>(
     key: &'a [u8],
     tokens: &mut Tokens<'a>,
+    decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, MetaError> {
-    let count = check_letters(3, *tokens)?;
-    let (key, flags) = read_key_and_flags(key, count, tokens.rest)?;
+    let (key, flags) = read_key_and_flags(key, 3, tokens.rest, decoded)?;
     check_opaque(&flags)?;
     let mode = match flags.mode.map(first_byte) {
         None | Some(Some(b'S')) => SetMode::Set,
@@ -226,10 +234,10 @@ fn parse_set_flags<'a>(
 fn parse_request<'a>(
     command: MetaCommand,
     tokens: &mut Tokens<'a>,
+    decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, MetaError> {
     let key = tokens.next().ok_or(MetaError::BadFormat)?;
-    let count = check_letters(2, *tokens)?;
-    let (key, flags) = read_key_and_flags(key, count, tokens.rest)?;
+    let (key, flags) = read_key_and_flags(key, 2, tokens.rest, decoded)?;
     check_opaque(&flags)?;
     Ok(MetaRequest {
         command,
@@ -239,10 +247,13 @@ fn parse_request<'a>(
     })
 }
 
-fn parse_arithmetic<'a>(tokens: &mut Tokens<'a>) -> Result<MetaRequest<'a>, MetaError> {
+fn parse_arithmetic<'a>(
+    tokens: &mut Tokens<'a>,
+    decoded: &'a mut Option<DecodedKey>,
+) -> Result<MetaRequest<'a>, MetaError> {
     let key = tokens.next().ok_or(MetaError::BadFormat)?;
-    let count = check_letters(2, *tokens)?;
-    let (key, flags) = read_key_and_flags(key, count, tokens.rest)
+    let scanned = scan_flags(2, tokens.rest)?;
+    let (key, flags) = judge_key_and_flags(key, scanned, decoded)
         .map_err(|_| MetaError::InvalidOrDuplicateFlag)?;
     let direction = match flags.mode.map(first_byte) {
         None | Some(Some(b'I' | b'+')) => Direction::Up,
@@ -258,23 +269,45 @@ fn parse_arithmetic<'a>(tokens: &mut Tokens<'a>) -> Result<MetaRequest<'a>, Meta
     })
 }
 
-/// Step 2, which also counts the tokens of the line: `before` and those of `tokens`.
-fn check_letters(before: usize, tokens: Tokens<'_>) -> Result<usize, MetaError> {
+/// The tokens of a line, `before` and those among the flags, and what the flags say, or their
+/// first fault.
+type Scanned<'a> = (usize, Result<MetaFlags<'a>, MetaError>);
+
+/// Step 2, and in the same walk what steps 4 and 5 judge. Inlined for the same reason.
+#[inline(always)]
+fn scan_flags(before: usize, text: &[u8]) -> Result<Scanned<'_>, MetaError> {
     let mut count = before;
-    for token in tokens.take(TOKENS_SEEN_MAX - before) {
+    let mut flags = MetaFlags::of(text);
+    let mut fault = None;
+    for token in Tokens::of(text).take(TOKENS_SEEN_MAX - before) {
         if !matches!(token[0], b'A'..=b'z' | b'0'..=b'9') {
             return Err(MetaError::BadFormat);
         }
         count += 1;
+        if fault.is_none() {
+            fault = flags.admit(Flag::of(token)).err();
+        }
     }
-    Ok(count)
+    Ok((count, fault.map_or(Ok(flags), Err)))
+}
+
+/// Steps 2 to 5.
+#[inline(always)]
+fn read_key_and_flags<'a>(
+    key: &'a [u8],
+    before: usize,
+    flags: &'a [u8],
+    decoded: &'a mut Option<DecodedKey>,
+) -> Result<(MetaKey<'a>, MetaFlags<'a>), MetaError> {
+    judge_key_and_flags(key, scan_flags(before, flags)?, decoded)
 }
 
 /// Steps 3 to 5.
-fn read_key_and_flags<'a>(
+#[inline(always)]
+fn judge_key_and_flags<'a>(
     key: &'a [u8],
-    token_count: usize,
-    flags: &'a [u8],
+    (token_count, flags): Scanned<'a>,
+    decoded: &'a mut Option<DecodedKey>,
 ) -> Result<(MetaKey<'a>, MetaFlags<'a>), MetaError> {
     if key.len() > KEY_LEN_MAX {
         return Err(MetaError::BadFormat);
@@ -282,15 +315,20 @@ fn read_key_and_flags<'a>(
     if token_count > TOKENS_MAX {
         return Err(MetaError::TooManyFlags);
     }
-    let flags = MetaFlags::parse(flags)?;
-    Ok((read_key(key, flags.has(b'b'))?, flags))
+    let flags = flags?;
+    Ok((read_key(key, flags.has(b'b'), decoded)?, flags))
 }
 
-fn read_key(token: &[u8], binary: bool) -> Result<MetaKey<'_>, MetaError> {
+#[inline]
+fn read_key<'a>(
+    token: &'a [u8],
+    binary: bool,
+    decoded: &'a mut Option<DecodedKey>,
+) -> Result<MetaKey<'a>, MetaError> {
     if binary {
-        return DecodedKey::decode(token)
-            .map(MetaKey::Binary)
-            .ok_or(MetaError::BadBase64);
+        *decoded = DecodedKey::decode(token);
+        let key = decoded.as_ref().ok_or(MetaError::BadBase64)?.key();
+        return Ok(MetaKey::Binary(key));
     }
     Key::new(token)
         .map(MetaKey::Text)
@@ -335,13 +373,13 @@ impl<'a> Iterator for Tokens<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
-        let start = self.rest.iter().position(|&byte| byte != b' ')?;
-        let text = &self.rest[start..];
-        let len = text
-            .iter()
-            .position(|&byte| byte == b' ')
-            .unwrap_or(text.len());
-        let (token, rest) = text.split_at(len);
+        while let [b' ', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (token, rest) = self.rest.split_at(token_len(self.rest));
         self.rest = rest;
         Some(token)
     }
@@ -351,15 +389,15 @@ impl<'a> Iterator for Tokens<'a> {
 mod tests {
     use super::*;
 
-    fn request(line: &str) -> MetaRequest<'_> {
-        match parse(line.as_bytes()).unwrap() {
+    fn request<'a>(line: &'a str, decoded: &'a mut Option<DecodedKey>) -> MetaRequest<'a> {
+        match parse(line.as_bytes(), decoded).unwrap() {
             MetaLine::Request(request) => request,
             MetaLine::Noop => panic!("{line} has a key"),
         }
     }
 
     fn refusal(line: &str) -> (MetaError, u64) {
-        let Rejected { error, skip } = parse(line.as_bytes()).unwrap_err();
+        let Rejected { error, skip } = parse(line.as_bytes(), &mut None).unwrap_err();
         (error, skip)
     }
 
@@ -368,8 +406,8 @@ mod tests {
         for line in ["mz k", "mgx k", "m", "", " mg k", "MG k", "mg\tk"] {
             assert_eq!(refusal(line), (MetaError::Unknown, 0), "{line}");
         }
-        assert_eq!(parse(b"mn"), Ok(MetaLine::Noop));
-        assert_eq!(parse(b"mn whatever 1 2"), Ok(MetaLine::Noop));
+        assert_eq!(parse(b"mn", &mut None), Ok(MetaLine::Noop));
+        assert_eq!(parse(b"mn whatever 1 2", &mut None), Ok(MetaLine::Noop));
     }
 
     #[test]
@@ -423,11 +461,11 @@ mod tests {
         assert_eq!(refusal("ma k ~").0, MetaError::BadFormat);
         assert_eq!(refusal("ma k Mx").0, MetaError::BadArithMode);
         assert_eq!(
-            request("ma k M-").command,
+            request("ma k M-", &mut None).command,
             MetaCommand::Arithmetic(Direction::Down)
         );
         assert_eq!(
-            request("ma k MIncr").command,
+            request("ma k MIncr", &mut None).command,
             MetaCommand::Arithmetic(Direction::Up)
         );
     }
@@ -436,7 +474,7 @@ mod tests {
     fn twenty_tokens_are_the_most() {
         let known = "c f h k l s t u v x q I D1 E1 F1 J1 M0 N1 ";
         let mut line = format!("mg k {known}");
-        assert_eq!(request(&line).flags.iter().count(), 18);
+        assert_eq!(request(&line, &mut None).flags.iter().count(), 18);
         line.push('z');
         assert_eq!(refusal(&line).0, MetaError::TooManyFlags);
         let sixty = format!("mg k {}", "v ".repeat(60));
@@ -445,12 +483,14 @@ mod tests {
 
     #[test]
     fn a_base64_key_is_decoded() {
-        let get = request("mg Zm9v v b");
+        let mut decoded = None;
+        let get = request("mg Zm9v v b", &mut decoded);
         assert!(get.key.is_binary());
         assert_eq!(get.key.key().as_bytes(), b"foo");
-        let debug = request("me Zm9v b");
+        let mut decoded = None;
+        let debug = request("me Zm9v b", &mut decoded);
         assert_eq!(debug.key.key().as_bytes(), b"foo");
-        assert_eq!(request("me Zm9v").key.key().as_bytes(), b"Zm9v");
+        assert_eq!(request("me Zm9v", &mut None).key.key().as_bytes(), b"Zm9v");
         assert_eq!(refusal("me Zm9 b").0, MetaError::BadFormat);
         assert_eq!(refusal("mg Zm9 b").0, MetaError::BadBase64);
     }
@@ -459,7 +499,7 @@ mod tests {
     fn an_opaque_fits_32_bytes_with_its_letter() {
         let opaque = "a".repeat(31);
         assert_eq!(
-            request(&format!("mg k O{opaque}"))
+            request(&format!("mg k O{opaque}"), &mut None)
                 .flags
                 .opaque
                 .map(<[u8]>::len),

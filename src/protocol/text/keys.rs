@@ -1,9 +1,10 @@
 //! Retrieval lines, which have no bound: read key by key, as they come.
 
 use crate::base::key::{KEY_LEN_MAX, Key};
+use crate::base::scan::find_blank;
 use crate::protocol::text::reply::ErrorLine;
 use crate::protocol::text::tokens::signed;
-use memchr::{memchr, memchr2, memrchr};
+use memchr::{memchr, memrchr};
 
 /// The four retrieval commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +77,13 @@ pub fn may_be_long(line: &[u8]) -> bool {
 pub fn single_get(input: &[u8]) -> Option<(Key<'_>, usize)> {
     let rest = input.strip_prefix(b"get ")?;
     let window = &rest[..rest.len().min(KEY_LEN_MAX + 2)];
-    let newline = memchr(b'\n', window)?;
-    let line = trim_cr(&window[..newline]);
-    if memchr(b' ', line).is_some() {
-        return None;
-    }
-    Some((Key::new(line)?, 4 + newline + 1))
+    let len = find_blank(window)?;
+    let ending = match window[len..] {
+        [b'\r', b'\n', ..] => 2,
+        [b'\n', ..] => 1,
+        _ => return None,
+    };
+    Some((Key::new(&window[..len])?, 4 + len + ending))
 }
 
 /// What comes next on a retrieval line, and the bytes up to behind it.
@@ -108,7 +110,7 @@ pub fn next_key(input: &[u8]) -> Next<'_> {
     let token = &input[start..];
     // Two bytes more than a key: its carriage return and the byte that ends it.
     let window = &token[..token.len().min(KEY_LEN_MAX + 2)];
-    let Some(len) = memchr2(b' ', b'\n', window) else {
+    let Some(len) = find_end(window) else {
         return unfinished(window, start);
     };
     if token[len] == b' ' {
@@ -121,6 +123,19 @@ pub fn next_key(input: &[u8]) -> Next<'_> {
         b"" => Next::End(start + len + 1),
         // The line end stays, to be found as `End`; so does a carriage return before it.
         last => Key::new(last).map_or(Next::TooLong, |key| Next::Key(key, start + last.len())),
+    }
+}
+
+/// Where a token ends. Other bytes that are no letters are rare, but for the last carriage return.
+#[inline]
+fn find_end(window: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + find_blank(&window[from..])?;
+        if matches!(window[at], b' ' | b'\n') {
+            return Some(at);
+        }
+        from = at + 1;
     }
 }
 

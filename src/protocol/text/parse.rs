@@ -1,6 +1,7 @@
 //! One bounded line to one request.
 
 use crate::base::key::Key;
+use crate::protocol::meta::is_meta_line;
 use crate::protocol::text::admin::parse_admin;
 use crate::protocol::text::keys::trim_cr;
 use crate::protocol::text::reply::ErrorLine;
@@ -27,6 +28,9 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
         return Err(Rejected::aloud(ErrorLine::BadFormat));
     }
     let line = trim_cr(line.strip_suffix(b"\n").unwrap_or(line));
+    if is_meta_line(line) {
+        return Ok(Request::Meta);
+    }
     let mut tokens = Tokens::new(line);
     let verb = tokens.next().unwrap_or_default();
     if line.starts_with(b" ") {
@@ -45,7 +49,6 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
         b"touch" => parse_touch(tokens),
         // With a key they are not read here.
         b"get" | b"gets" | b"gat" | b"gats" => Err(Rejected::aloud(ErrorLine::BadFormat)),
-        b"mg" | b"ms" | b"md" | b"ma" | b"mn" | b"me" => Ok(Request::Meta),
         b"stats" => parse_stats(tokens)
             .map(Request::Stats)
             .map_err(Rejected::aloud),
@@ -60,7 +63,30 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
 ///
 /// Once the length is readable every later fault still skips the value, so that a client's data is
 /// never run as commands.
-fn parse_store<'a>(verb: StoreVerb, mut tokens: Tokens<'a>) -> Result<Request<'a>, Rejected> {
+#[inline]
+fn parse_store(verb: StoreVerb, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+    // The exptime is positive: nine digits are less than `i32::MAX`, as is the length.
+    match tokens.plain() {
+        Some((key, [client_flags, dies, value_len])) if verb != StoreVerb::Cas => {
+            Ok(Request::Store(StoreLine {
+                verb,
+                key,
+                client_flags,
+                exptime: dies.cast_signed(),
+                value_len,
+                cas: None,
+                noreply: false,
+            }))
+        }
+        _ => parse_store_closely(verb, tokens),
+    }
+}
+
+#[inline(never)]
+fn parse_store_closely<'a>(
+    verb: StoreVerb,
+    mut tokens: Tokens<'a>,
+) -> Result<Request<'a>, Rejected> {
     let bad = Rejected::aloud(ErrorLine::BadFormat);
     let mut take = || tokens.next().ok_or(bad);
     let (key, flags, dies, len) = (take()?, take()?, take()?, take()?);
@@ -95,7 +121,21 @@ fn parse_delete(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
 }
 
 /// `<key> <delta> [noreply]`.
-fn parse_arith(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+#[inline]
+fn parse_arith(down: bool, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+    match tokens.plain() {
+        Some((key, [delta])) => Ok(Request::Arith(ArithLine {
+            key,
+            delta: u64::from(delta),
+            down,
+            noreply: false,
+        })),
+        None => parse_arith_closely(down, tokens),
+    }
+}
+
+#[inline(never)]
+fn parse_arith_closely(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
     let (key, delta, noreply) = key_and_number(&mut tokens)?;
     let delta = unsigned64(delta).ok_or(Rejected::unless(noreply, ErrorLine::BadDelta))?;
     Ok(Request::Arith(ArithLine {
@@ -156,6 +196,35 @@ mod tests {
             (StoreVerb::Cas, Some(42), false)
         );
         assert!(!store(b"set k 0 0 1 bogus\r\n").noreply);
+    }
+
+    #[test]
+    fn plain_and_odd_spellings_of_a_line_are_the_same_line() {
+        let plain = store(b"set key 7 60 5\r\n");
+        let odd: [&[u8]; 6] = [
+            b"set key 7 60 5\n",
+            b"set  key 7 60 5\r\n",
+            b"set key 7 60  5 \r\n",
+            b"set key +7 60 5\r\n",
+            b"set key 0000000007 60 00005\r\n",
+            b"set key 7 60 5 x\r\n",
+        ];
+        for line in odd {
+            assert_eq!(store(line), plain, "{}", line.escape_ascii());
+        }
+        assert_eq!(store(b"set k\ty 7 60 5\r\n").key.as_bytes(), b"k\ty");
+        assert_eq!(store(b"set k 999999999 1 1\r\n").client_flags, 999_999_999);
+        assert_eq!(store(b"set k 4294967295 1 1\r\n").client_flags, u32::MAX);
+        assert_eq!(store(b"set k 0 1234567890 1\r\n").exptime, 1_234_567_890);
+        for line in ["set k 7 60 5a\r\n", "set k 7 6o 5\r\n", "set k 7 60\r\n"] {
+            rejected(line.as_bytes());
+        }
+        let arith = |line: &'static [u8]| match parse_line(line) {
+            Ok(Request::Arith(line)) => line.delta,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(arith(b"incr k 12\r\n"), arith(b"incr k  12 \r\n"));
+        assert_eq!(arith(b"decr k 18446744073709551615\r\n"), u64::MAX);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Reply lines of the text protocols.
 
-use crate::base::number::push_decimal;
+use crate::base::number::{push_decimal, push_spaced};
 
 /// Ends every line and every value.
 pub const CRLF: &[u8] = b"\r\n";
@@ -120,13 +120,10 @@ pub struct ValueHead {
 pub fn push_value_head(out: &mut Vec<u8>, key: &[u8], head: ValueHead) {
     out.extend_from_slice(b"VALUE ");
     out.extend_from_slice(key);
-    out.push(b' ');
-    push_decimal(out, u64::from(head.client_flags));
-    out.push(b' ');
-    push_decimal(out, u64::from(head.value_len));
+    push_spaced(out, u64::from(head.client_flags));
+    push_spaced(out, u64::from(head.value_len));
     if let Some(cas) = head.cas {
-        out.push(b' ');
-        push_decimal(out, cas);
+        push_spaced(out, cas);
     }
     out.extend_from_slice(CRLF);
 }

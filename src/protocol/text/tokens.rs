@@ -1,7 +1,8 @@
 //! Tokens of a line, and the numbers among them.
 
+use crate::base::key::Key;
 use crate::base::number::{parse_i32, parse_u32, parse_u64};
-use memchr::memchr;
+use crate::base::scan::{find_blank, token_len};
 
 /// Tokens that count; what follows on the line is ignored.
 const TOKENS_MAX: u8 = 23;
@@ -30,11 +31,25 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// A key and `N` numbers, if what is left is that and nothing else, in its plainest form: one
+    /// space before each, no signs, and few digits. What most lines are, in one look.
+    #[inline]
+    pub(super) fn plain<const N: usize>(self) -> Option<(Key<'a>, [u32; N])> {
+        let rest = self.rest.strip_prefix(b" ")?;
+        let (key, numbers) = rest.split_at(find_blank(rest)?);
+        Some((Key::new(key)?, plain_numbers(numbers)?))
+    }
+
     /// Whether the last token is `noreply`; `last` is the one taken most recently.
     #[inline]
     #[must_use]
     pub fn end_in_noreply(self, last: &[u8]) -> bool {
-        self.last().unwrap_or(last) == b"noreply"
+        let last = if self.rest.is_empty() {
+            last
+        } else {
+            self.last().unwrap_or(last)
+        };
+        last == b"noreply"
     }
 }
 
@@ -50,11 +65,30 @@ impl<'a> Iterator for Tokens<'a> {
             return None;
         }
         self.left -= 1;
-        let len = memchr(b' ', self.rest).unwrap_or(self.rest.len());
+        let len = token_len(self.rest);
         let (token, rest) = self.rest.split_at(len);
         self.rest = rest;
         Some(token)
     }
+}
+
+/// `N` numbers of at most nine digits, each with one space before it.
+#[inline]
+fn plain_numbers<const N: usize>(mut text: &[u8]) -> Option<[u32; N]> {
+    let mut numbers = [0; N];
+    for number in &mut numbers {
+        text = text.strip_prefix(b" ")?;
+        let mut digits = 0;
+        while let [digit @ b'0'..=b'9', rest @ ..] = text {
+            *number = u32::wrapping_add(u32::wrapping_mul(*number, 10), u32::from(digit - b'0'));
+            digits += 1;
+            text = rest;
+        }
+        if !matches!(digits, 1..=9) {
+            return None;
+        }
+    }
+    text.is_empty().then_some(numbers)
 }
 
 /// A signed 32-bit number of at most 11 characters.

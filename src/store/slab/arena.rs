@@ -28,6 +28,7 @@
 use crate::base::part::Part;
 use memmap2::{MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes in a word.
@@ -92,16 +93,37 @@ impl Arena {
         self.words()[at / WORD].load(Ordering::Relaxed)
     }
 
+    /// The word at byte offset `at` (rounded down to a word) and the one behind it.
+    #[inline]
+    pub(crate) fn load_two(&self, at: usize) -> [u64; 2] {
+        let words = &self.words()[at / WORD..at / WORD + 2];
+        [
+            words[0].load(Ordering::Relaxed),
+            words[1].load(Ordering::Relaxed),
+        ]
+    }
+
+    /// Overwrites the word at byte offset `at` (rounded down to a word) and the one behind it.
+    #[inline]
+    pub(crate) fn store_two(&self, at: usize, [first, second]: [u64; 2]) {
+        let words = &self.words()[at / WORD..at / WORD + 2];
+        words[0].store(first, Ordering::Relaxed);
+        words[1].store(second, Ordering::Relaxed);
+    }
+
     /// Overwrites the word at byte offset `at` (rounded down to a word).
     #[inline]
     pub(crate) fn store(&self, at: usize, value: u64) {
         self.words()[at / WORD].store(value, Ordering::Relaxed);
     }
 
-    /// Asks the processor to fetch the cache line at `at`.
+    /// Asks the processor to fetch the cache line at `at`, if that is in the arena: callers may
+    /// have read the address without a lock.
     #[inline]
     pub(crate) fn prefetch(&self, at: usize) {
-        prefetch(&self.words()[at / WORD]);
+        if let Some(word) = self.words().get(at / WORD) {
+            prefetch(word);
+        }
     }
 
     /// Copies the bytes from `at` on into `out`.
@@ -112,17 +134,14 @@ impl Arena {
         }
         let words = &self.words()[at / WORD..(at + out.len()).div_ceil(WORD)];
         let skip = at % WORD;
-        let first = words[0].load(Ordering::Relaxed).to_le_bytes();
-        let head = out.len().min(WORD - skip);
-        out[..head].copy_from_slice(&first[skip..skip + head]);
-        let mut pieces = out[head..].chunks_exact_mut(WORD);
-        let mut rest = words[1..].iter();
-        for (piece, word) in (&mut pieces).zip(&mut rest) {
-            piece.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        let (head, rest) = out.split_at_mut(out.len().min(WORD - skip));
+        spread(words[0].load(Ordering::Relaxed) >> (skip * 8), head);
+        let (pieces, tail) = rest.as_chunks_mut::<WORD>();
+        for (piece, word) in pieces.iter_mut().zip(&words[1..]) {
+            *piece = word.load(Ordering::Relaxed).to_le_bytes();
         }
-        if let Some(word) = rest.next() {
-            let tail = pieces.into_remainder();
-            tail.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes()[..tail.len()]);
+        if !tail.is_empty() {
+            spread(words[words.len() - 1].load(Ordering::Relaxed), tail);
         }
     }
 
@@ -133,54 +152,73 @@ impl Arena {
     }
 
     /// Appends the `len` bytes from `at` on to `out`.
+    ///
+    /// Whole words are written, so that no piece of a word needs a loop or a call of its own; what
+    /// the last one has too much stays behind the end.
     #[inline]
     pub(crate) fn append(&self, at: usize, len: usize, out: &mut Vec<u8>) {
-        let old = out.len();
-        out.resize(old + len, 0);
-        self.read(at, &mut out[old..]);
+        let words = &self.words()[at / WORD..(at + len).div_ceil(WORD)];
+        let (Some((first, rest)), false) = (words.split_first(), len == 0) else {
+            return;
+        };
+        let skip = at % WORD;
+        out.reserve(words.len() * WORD);
+        let spare = &mut out.spare_capacity_mut()[..words.len() * WORD];
+        spare[..WORD].copy_from_slice(&bytes_of(first.load(Ordering::Relaxed) >> (skip * 8)));
+        let (pieces, _) = spare[WORD - skip..].as_chunks_mut();
+        copy_words(rest, pieces);
+        let end = out.len() + len;
+        // SAFETY: the words hold `skip + len` bytes or more, and all of them from `skip` on were
+        // written behind the old end, inside of what was reserved.
+        unsafe { out.set_len(end) };
     }
 
     /// Copies `bytes` to `at` and what follows. Bytes around them keep their value.
     #[inline]
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
         let words = &self.words()[at / WORD..(at + bytes.len()).div_ceil(WORD)];
         let skip = at % WORD;
-        let head = if skip == 0 {
-            0
-        } else {
-            bytes.len().min(WORD - skip)
+        let (Some(front), Some(back)) = (bytes.first_chunk(), bytes.last_chunk()) else {
+            return write_few(words, skip, bytes);
         };
-        if head > 0 {
-            patch(&words[0], skip, &bytes[..head]);
+        if skip == 0 {
+            words[0].store(u64::from_le_bytes(*front), Ordering::Relaxed);
+        } else {
+            patch(
+                &words[0],
+                !0 << (skip * 8),
+                u64::from_le_bytes(*front) << (skip * 8),
+            );
         }
-        let mut rest = words[usize::from(head > 0)..].iter();
-        let mut pieces = bytes[head..].chunks_exact(WORD);
-        for (piece, word) in (&mut pieces).zip(&mut rest) {
-            let piece: [u8; WORD] = piece.try_into().expect("chunks_exact gives whole words");
-            word.store(u64::from_le_bytes(piece), Ordering::Relaxed);
-        }
-        if let Some(word) = rest.next() {
-            patch(word, 0, pieces.remainder());
+        let (pieces, tail) = bytes[WORD - skip..].as_chunks();
+        store_pieces(pieces, &words[1..]);
+        if !tail.is_empty() {
+            let gone = (WORD - tail.len()) * 8;
+            let value = u64::from_le_bytes(*back) >> gone;
+            patch(&words[words.len() - 1], !0 >> gone, value);
         }
     }
 
     /// Whether the bytes from the word-aligned offset `at` on equal `bytes`.
     #[inline]
     pub(crate) fn equals(&self, at: usize, bytes: &[u8]) -> bool {
-        let words = &self.words()[at / WORD..(at + bytes.len()).div_ceil(WORD)];
-        let mut pieces = bytes.chunks_exact(WORD);
-        for (piece, word) in (&mut pieces).zip(words) {
-            let piece: [u8; WORD] = piece.try_into().expect("chunks_exact gives whole words");
-            if word.load(Ordering::Relaxed) != u64::from_le_bytes(piece) {
+        let words = &self.words()[at / WORD..][..bytes.len().wrapping_add(WORD - 1) / WORD];
+        let (pieces, tail) = bytes.as_chunks();
+        for (piece, word) in pieces.iter().zip(words) {
+            if word.load(Ordering::Relaxed) != u64::from_le_bytes(*piece) {
                 return false;
             }
         }
-        let tail = pieces.remainder();
-        tail.is_empty()
-            || words[words.len() - 1].load(Ordering::Relaxed).to_le_bytes()[..tail.len()] == *tail
+        if tail.is_empty() {
+            return true;
+        }
+        let gone = (WORD - tail.len()) * 8;
+        let value = match bytes.last_chunk() {
+            Some(back) => u64::from_le_bytes(*back) >> gone,
+            None => little(tail),
+        };
+        let word = words[words.len() - 1].load(Ordering::Relaxed);
+        (word ^ value) << gone == 0
     }
 
     /// Copies `len` bytes (rounded up to words) from one word-aligned offset to another.
@@ -207,12 +245,86 @@ fn prefetch(word: &AtomicU64) {
     let _ = word;
 }
 
-/// Replaces the bytes of one word from `skip` on.
+/// Words that are copied in one round of a loop.
+const ROUND: usize = 8;
+
+/// Copies words to as many pieces, or more.
 #[inline]
-fn patch(word: &AtomicU64, skip: usize, bytes: &[u8]) {
-    let mut whole = word.load(Ordering::Relaxed).to_le_bytes();
-    whole[skip..skip + bytes.len()].copy_from_slice(bytes);
-    word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
+fn copy_words(words: &[AtomicU64], pieces: &mut [[MaybeUninit<u8>; WORD]]) {
+    let (rounds, rest) = words.as_chunks::<ROUND>();
+    let (targets, last) = pieces[..words.len()].as_chunks_mut::<ROUND>();
+    for (round, target) in rounds.iter().zip(targets) {
+        for (word, piece) in round.iter().zip(target) {
+            *piece = bytes_of(word.load(Ordering::Relaxed));
+        }
+    }
+    for (word, piece) in rest.iter().zip(last) {
+        *piece = bytes_of(word.load(Ordering::Relaxed));
+    }
+}
+
+/// Stores pieces in as many words, or more.
+#[inline]
+fn store_pieces(pieces: &[[u8; WORD]], words: &[AtomicU64]) {
+    let (rounds, rest) = pieces.as_chunks::<ROUND>();
+    let (targets, last) = words[..pieces.len()].as_chunks::<ROUND>();
+    for (round, target) in rounds.iter().zip(targets) {
+        for (piece, word) in round.iter().zip(target) {
+            word.store(u64::from_le_bytes(*piece), Ordering::Relaxed);
+        }
+    }
+    for (piece, word) in rest.iter().zip(last) {
+        word.store(u64::from_le_bytes(*piece), Ordering::Relaxed);
+    }
+}
+
+#[inline]
+fn bytes_of(word: u64) -> [MaybeUninit<u8>; WORD] {
+    word.to_le_bytes().map(MaybeUninit::new)
+}
+
+/// Writes the low bytes of `value`, at most eight, to `out`.
+#[inline]
+fn spread(value: u64, out: &mut [u8]) {
+    if let Some(whole) = out.first_chunk_mut() {
+        *whole = value.to_le_bytes();
+        return;
+    }
+    for (byte, value) in out.iter_mut().zip(value.to_le_bytes()) {
+        *byte = value;
+    }
+}
+
+/// Replaces those bits of one word that are set in `mask`; `value` has no others.
+#[inline]
+fn patch(word: &AtomicU64, mask: u64, value: u64) {
+    let kept = word.load(Ordering::Relaxed) & !mask;
+    word.store(kept | value, Ordering::Relaxed);
+}
+
+/// [`Arena::write`] of fewer bytes than a word has, into one word or two.
+#[inline]
+fn write_few(words: &[AtomicU64], skip: usize, bytes: &[u8]) {
+    let Some(first) = words.first().filter(|_| !bytes.is_empty()) else {
+        return;
+    };
+    let (mask, value) = (!0 >> ((WORD - bytes.len()) * 8), little(bytes));
+    patch(first, mask << (skip * 8), value << (skip * 8));
+    if let Some(second) = words.get(1) {
+        let done = (WORD - skip) * 8;
+        patch(second, mask >> done, value >> done);
+    }
+}
+
+/// Fewer than eight bytes as a number, the first one lowest.
+#[inline]
+fn little(bytes: &[u8]) -> u64 {
+    if let (Some(front), Some(back)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let (front, back) = (u32::from_le_bytes(*front), u32::from_le_bytes(*back));
+        return u64::from(front) | u64::from(back) << ((bytes.len() - 4) * 8);
+    }
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -247,6 +359,15 @@ mod tests {
         assert!(arena.equals(8, b"01234567"));
         assert!(!arena.equals(8, b"012345678x"));
         assert!(!arena.equals(8, b"x1234567"));
+        let bytes = b"0123456789abcdef";
+        for len in 0..=bytes.len() {
+            assert!(arena.equals(8, &bytes[..len]), "{len} bytes");
+            for wrong in 0..len {
+                let mut other = *bytes;
+                other[wrong] ^= 0x80;
+                assert!(!arena.equals(8, &other[..len]), "{len}, not {wrong}");
+            }
+        }
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl ClassTable {
     #[inline]
     pub(crate) fn fitting(&self, len: usize) -> Option<ClassId> {
         self.by_length
-            .get(len.div_ceil(8))
+            .get(len.wrapping_add(7) / 8)
             .map(|&class| ClassId(class))
     }
 

@@ -190,7 +190,7 @@ impl Slabs {
     /// Where a chunk begins in the arena.
     #[inline]
     pub(crate) fn offset(&self, chunk: ChunkRef) -> usize {
-        (chunk.0.wrapping_sub(1) as usize) << self.geometry.unit_shift
+        (chunk.0.wrapping_sub(1) as usize).wrapping_shl(self.geometry.unit_shift)
     }
 
     #[inline]
@@ -201,17 +201,23 @@ impl Slabs {
     /// The page that holds a chunk.
     #[inline]
     pub(crate) fn page_of(&self, chunk: ChunkRef) -> PageId {
-        PageId((self.offset(chunk) >> self.geometry.page_shift) as u32)
+        PageId(self.offset(chunk).wrapping_shr(self.geometry.page_shift) as u32)
     }
 
     /// A page's record.
     #[inline]
     pub(crate) fn page(&self, id: PageId) -> &Page {
         let number = id.0 as usize;
-        self.pages.get(number).unwrap_or_else(|| {
-            let more = self.more_pages.get().expect("its page has been in use");
-            &more[number - self.pages.len()]
-        })
+        self.pages
+            .get(number)
+            .unwrap_or_else(|| self.later_page(number))
+    }
+
+    /// The record of a page beyond those of the start.
+    #[cold]
+    fn later_page(&self, number: usize) -> &Page {
+        let more = self.more_pages.get().expect("its page has been in use");
+        &more[number - self.pages.len()]
     }
 
     /// The class that owns the chunk's page.
