@@ -72,15 +72,23 @@ pub fn push_decimal(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Appends a space and `value` in decimal.
-#[inline]
+// Always inlined for the digits that are nearly always 0, the client flags.
+#[inline(always)]
 pub fn push_spaced(out: &mut Vec<u8>, value: u64) {
-    match value {
-        0..10 => out.extend_from_slice(&[b' ', b'0' + value as u8]),
-        10..SHORT_END => push_short(out, value as u32, u64::from(b' '), 1),
-        _ => {
-            out.push(b' ');
-            push_long(out, value);
-        }
+    if value < 10 {
+        out.extend_from_slice(&[b' ', b'0' + value as u8]);
+    } else {
+        push_spaced_digits(out, value);
+    }
+}
+
+#[inline(never)]
+fn push_spaced_digits(out: &mut Vec<u8>, value: u64) {
+    if value < SHORT_END {
+        push_short(out, value as u32, u64::from(b' '), 1);
+    } else {
+        out.push(b' ');
+        push_long(out, value);
     }
 }
 
@@ -94,11 +102,11 @@ fn push_short(out: &mut Vec<u8>, mut value: u32, before: u64, mut len: usize) {
     let mut word = 0;
     let shift = len as u32 * 8;
     while value != 0 {
-        word = word << 8 | u64::from(b'0' as u32 + value % 10);
+        word = word << 8 | u64::from(u32::from(b'0') + value % 10);
         value /= 10;
-        len += 1;
+        len = len.wrapping_add(1);
     }
-    let end = out.len() + len;
+    let end = out.len().wrapping_add(len);
     out.extend_from_slice(&(word << shift | before).to_le_bytes());
     out.truncate(end);
 }

@@ -5,9 +5,9 @@
 
 use crate::base::key::Key;
 use crate::base::number::{parse_u32, usize_from};
+use crate::base::scan::{find, find_blank};
 use crate::protocol::binary::{HEADER_LEN, MAGIC_REQUEST};
 use crate::protocol::text::Tokens;
-use memchr::memchr;
 
 /// Lines longer than this are not looked into.
 const WINDOW: usize = 512;
@@ -19,21 +19,38 @@ pub type Peeked<'a> = (Option<Key<'a>>, usize);
 #[inline]
 #[must_use]
 pub fn text(input: &[u8]) -> Option<Peeked<'_>> {
-    let newline = memchr(b'\n', &input[..input.len().min(WINDOW)])?;
-    let line = &input[..newline];
-    let mut tokens = Tokens::new(line.strip_suffix(b"\r").unwrap_or(line));
-    let verb = tokens.next()?;
-    let key = tokens.next()?;
-    let (key, value_len) = match verb {
-        b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => (key, tokens.nth(2)),
-        b"ms" => (key, tokens.next()),
-        b"gat" | b"gats" => (tokens.next()?, None),
-        _ => (key, None),
+    let window = &input[..input.len().min(WINDOW)];
+    let (verb, rest) = word(window)?;
+    let (key, rest) = match verb {
+        b"gat" | b"gats" => word(word(rest)?.1)?,
+        _ => word(rest)?,
     };
-    let value = value_len
-        .and_then(parse_u32)
-        .map_or(0, |len| usize_from(u64::from(len)) + 2);
-    Some((Key::new(key), newline + 1 + value))
+    let line_end = find(b'\n', rest)?;
+    let len = window.len() - rest.len() + line_end + 1;
+    let arguments = &rest[..line_end];
+    let value = match verb {
+        b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => value_len(2, arguments),
+        b"ms" => value_len(0, arguments),
+        _ => 0,
+    };
+    Some((Key::new(key), len + value))
+}
+
+/// What comes before the first space or line end, and the rest from there on; without the space
+/// that is in front.
+#[inline]
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let text = text.strip_prefix(b" ").unwrap_or(text);
+    let len = find_blank(text)?;
+    (len > 0).then(|| text.split_at(len))
+}
+
+/// Bytes of a value whose length is the argument behind `before` others, with its line end.
+#[inline]
+fn value_len(before: usize, arguments: &[u8]) -> usize {
+    let line = arguments.strip_suffix(b"\r").unwrap_or(arguments);
+    let len = Tokens::new(line).nth(before).and_then(parse_u32);
+    len.map_or(0, |len| usize_from(u64::from(len)) + 2)
 }
 
 /// The binary request at the start of `input`; `None` if its key is not all there.

@@ -127,7 +127,7 @@ fn count_get(context: &Context<'_>, request: &MetaRequest<'_>, hit: &Hit) {
 /// Writes the reply to a hit, under the stripe's lock.
 fn write_hit(item: &mut Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) -> Hit {
     let flags = &request.flags;
-    let unchanged = flags.compare == Some(item.cas());
+    let unchanged = flags.compare.is_some_and(|id| id == item.cas());
     let with_value = flags.has(b'v') && !unchanged;
     if with_value {
         push_value_head(out, u64::from(item.value_len()));

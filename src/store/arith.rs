@@ -1,6 +1,7 @@
 //! Counting: adding to and subtracting from values that are decimal numbers.
 
 use crate::base::clock::Now;
+use crate::base::number::parse_u64;
 use crate::store::HashedKey;
 use crate::store::index::Print;
 use crate::store::item::{Header, state};
@@ -36,43 +37,68 @@ impl Lane {
         how: &Arith,
         now: Now,
     ) -> Result<Counted, StoreError> {
-        loop {
-            match self.try_arith(key, how, now) {
-                Step::Answer(counted) => return Ok(counted),
-                Step::Missing => {
-                    let Some((number, expiry)) = how.initial else {
-                        return Ok(Counted::NotFound);
-                    };
-                    let expiry = how.touch.unwrap_or(expiry);
-                    let request = StoreRequest {
-                        mode: StoreMode::Add,
-                        expiry,
-                        explicit_cas: how.explicit_cas,
-                        binary_key: how.binary_key,
-                        ..StoreRequest::default()
-                    };
-                    let text = itoa::Buffer::new().format(number).to_owned();
-                    let stored = self.put(key, &request, text.as_bytes(), now)?;
-                    if stored.outcome == StoreOutcome::Stored {
-                        let (cas, class) = (stored.cas, stored.class);
-                        return Ok(Counted::Number {
-                            value: number,
-                            cas,
-                            expiry,
-                            class,
-                            created: true,
-                        });
-                    }
-                }
-                Step::Move(found, value) => {
-                    if let Some(counted) = self.move_number(key, how, found, value, now)? {
-                        return Ok(counted);
-                    }
-                }
-            }
+        match self.try_arith(key, how, now) {
+            Step::Answer(counted) => Ok(counted),
+            step => self.arith_anew(step, key, how, now),
         }
     }
 
+    /// Goes on after a `step` that needs another chunk.
+    #[inline(never)]
+    fn arith_anew(
+        &mut self,
+        mut step: Step,
+        key: &HashedKey<'_>,
+        how: &Arith,
+        now: Now,
+    ) -> Result<Counted, StoreError> {
+        loop {
+            let done = match step {
+                Step::Answer(counted) => Some(counted),
+                Step::Missing => self.create_number(key, how, now)?,
+                Step::Move(found, value) => self.move_number(key, how, found, value, now)?,
+            };
+            if let Some(counted) = done {
+                return Ok(counted);
+            }
+            // Somebody else was quicker.
+            step = self.try_arith(key, how, now);
+        }
+    }
+
+    /// Stores the initial number, if there is to be one; `None` if an item has appeared meanwhile.
+    fn create_number(
+        &mut self,
+        key: &HashedKey<'_>,
+        how: &Arith,
+        now: Now,
+    ) -> Result<Option<Counted>, StoreError> {
+        let Some((number, expiry)) = how.initial else {
+            return Ok(Some(Counted::NotFound));
+        };
+        let expiry = how.touch.unwrap_or(expiry);
+        let request = StoreRequest {
+            mode: StoreMode::Add,
+            expiry,
+            explicit_cas: how.explicit_cas,
+            binary_key: how.binary_key,
+            ..StoreRequest::default()
+        };
+        let mut digits = itoa::Buffer::new();
+        let stored = self.put(key, &request, digits.format(number).as_bytes(), now)?;
+        let (cas, class) = (stored.cas, stored.class);
+        Ok(
+            (stored.outcome == StoreOutcome::Stored).then_some(Counted::Number {
+                value: number,
+                cas,
+                expiry,
+                class,
+                created: true,
+            }),
+        )
+    }
+
+    #[inline]
     fn try_arith(&mut self, key: &HashedKey<'_>, how: &Arith, now: Now) -> Step {
         let store = &*self.store;
         let place = key.hash.place();
@@ -205,10 +231,15 @@ impl Lane {
         if len <= NUMBER_LEN {
             self.number_of::<NUMBER_LEN>(found)
         } else if len <= LONG_NUMBER_LEN {
-            self.number_of::<LONG_NUMBER_LEN>(found)
+            self.long_number_of(found)
         } else {
             None
         }
+    }
+
+    #[inline(never)]
+    fn long_number_of(&self, found: &Found) -> Option<u64> {
+        self.number_of::<LONG_NUMBER_LEN>(found)
     }
 
     #[inline]
@@ -225,6 +256,10 @@ impl Lane {
 /// Reads a stored value the way C's `strtoull` does, as counters in the field rely on: blanks and
 /// a plus sign may come first, and it ends at a blank or a NUL.
 fn parse_number(text: &[u8]) -> Option<u64> {
+    // What a counter looks like that nobody but us has written.
+    if let Some(number) = parse_u64(text) {
+        return Some(number);
+    }
     let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
     let start = text.iter().position(|byte| !blank(byte))?;
     let text = &text[start..];
@@ -233,7 +268,7 @@ fn parse_number(text: &[u8]) -> Option<u64> {
         .iter()
         .position(|byte| blank(byte) || *byte == 0)
         .unwrap_or(text.len());
-    crate::base::number::parse_u64(&text[..end])
+    parse_u64(&text[..end])
 }
 
 #[cfg(test)]

@@ -207,7 +207,7 @@ impl Shape {
     }
 
     /// Bytes of the item in one chunk; more than a chunk has if it must be chained.
-    #[inline]
+    #[inline(always)] // of a shape in registers; a call would write it to memory
     pub(crate) fn whole_len(self) -> usize {
         HEADER + self.key_len + self.optional() + self.value_len as usize
     }
@@ -421,7 +421,7 @@ impl Slabs {
     }
 
     /// The shape of a linked or complete item.
-    #[inline]
+    #[inline(always)] // as `write_options`
     pub(crate) fn shape_of(&self, chunk: ChunkRef, header: Header) -> Shape {
         Shape {
             key_len: usize::from(header.key_len),

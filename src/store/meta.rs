@@ -118,10 +118,10 @@ impl Lane {
         read: impl FnOnce(&mut Item<'_>) -> R,
     ) -> R {
         let before = found.header;
-        let ends_soon = match (how.recache_s, before.expiry().ttl(now)) {
-            (Some(seconds), Some(ttl)) => ttl < seconds,
-            _ => false,
-        };
+        let ends_soon = how.recache_s.is_some_and(|seconds| {
+            let ttl = before.expiry().ttl(now);
+            ttl.is_some_and(|ttl| ttl < seconds)
+        });
         let due = before.has(state::STALE) || ends_soon;
         let won = created || due && !before.has(state::WIN_SENT);
         let mut item = Item {

@@ -319,20 +319,25 @@ fn judge_key_and_flags<'a>(
     Ok((read_key(key, flags.has(b'b'), decoded)?, flags))
 }
 
-#[inline]
+#[inline(always)]
 fn read_key<'a>(
     token: &'a [u8],
     binary: bool,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaKey<'a>, MetaError> {
     if binary {
-        *decoded = DecodedKey::decode(token);
-        let key = decoded.as_ref().ok_or(MetaError::BadBase64)?.key();
+        let key = decode(token, decoded).ok_or(MetaError::BadBase64)?;
         return Ok(MetaKey::Binary(key));
     }
     Key::new(token)
         .map(MetaKey::Text)
         .ok_or(MetaError::BadFormat)
+}
+
+#[inline(never)]
+fn decode<'a>(token: &[u8], decoded: &'a mut Option<DecodedKey>) -> Option<Key<'a>> {
+    *decoded = DecodedKey::decode(token);
+    decoded.as_ref().map(DecodedKey::key)
 }
 
 fn read_value_len(token: &[u8]) -> Option<u32> {

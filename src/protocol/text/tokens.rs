@@ -2,7 +2,7 @@
 
 use crate::base::key::Key;
 use crate::base::number::{parse_i32, parse_u32, parse_u64};
-use crate::base::scan::{find_blank, token_len};
+use crate::base::scan::{find_blank, short_token_len};
 
 /// Tokens that count; what follows on the line is ignored.
 const TOKENS_MAX: u8 = 23;
@@ -65,7 +65,7 @@ impl<'a> Iterator for Tokens<'a> {
             return None;
         }
         self.left -= 1;
-        let len = token_len(self.rest);
+        let len = short_token_len(self.rest);
         let (token, rest) = self.rest.split_at(len);
         self.rest = rest;
         Some(token)

@@ -157,17 +157,21 @@ impl Arena {
     /// the last one has too much stays behind the end.
     #[inline]
     pub(crate) fn append(&self, at: usize, len: usize, out: &mut Vec<u8>) {
-        let words = &self.words()[at / WORD..(at + len).div_ceil(WORD)];
-        let (Some((first, rest)), false) = (words.split_first(), len == 0) else {
+        if len == 0 {
             return;
-        };
+        }
+        // A sum that wraps is an end before the beginning, which the slice refuses.
+        let end = at.wrapping_add(len).wrapping_add(WORD - 1) / WORD;
+        let words = &self.words()[at / WORD..end];
+        let (first, rest) = words.split_first().expect("there is a first byte");
         let skip = at % WORD;
-        out.reserve(words.len() * WORD);
-        let spare = &mut out.spare_capacity_mut()[..words.len() * WORD];
+        let room = size_of_val(words);
+        out.reserve(room);
+        let spare = &mut out.spare_capacity_mut()[..room];
         spare[..WORD].copy_from_slice(&bytes_of(first.load(Ordering::Relaxed) >> (skip * 8)));
         let (pieces, _) = spare[WORD - skip..].as_chunks_mut();
         copy_words(rest, pieces);
-        let end = out.len() + len;
+        let end = out.len().wrapping_add(len);
         // SAFETY: the words hold `skip + len` bytes or more, and all of them from `skip` on were
         // written behind the old end, inside of what was reserved.
         unsafe { out.set_len(end) };
