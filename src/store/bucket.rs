@@ -139,8 +139,15 @@ pub(crate) fn prefetch_items(slabs: &Slabs, at: usize, tag: u8) {
 
 #[inline]
 pub(crate) fn bucket_address(slabs: &Slabs, segments: &[ChunkRef], bucket: u32) -> usize {
-    let segment = segments[(bucket / BUCKETS_PER_SEGMENT) as usize];
-    slabs.offset(segment) + (bucket % BUCKETS_PER_SEGMENT * BUCKET_SIZE) as usize
+    let (number, within) = segment_of(bucket);
+    slabs.offset(segments[number as usize]).wrapping_add(within)
+}
+
+/// The number of the segment that a bucket is in, and where in it.
+#[inline]
+pub(crate) fn segment_of(bucket: u32) -> (u32, usize) {
+    let within = bucket % BUCKETS_PER_SEGMENT * BUCKET_SIZE;
+    (bucket / BUCKETS_PER_SEGMENT, within as usize)
 }
 
 pub(crate) fn new_segment(slabs: &Slabs) -> Option<ChunkRef> {

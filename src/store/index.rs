@@ -119,14 +119,24 @@ impl Index {
         }
     }
 
-    /// Asks the processor for the line where a key with these bits would be, and says which.
+    /// Asks the processor for the line where a key with these bits would be.
     #[inline]
-    pub(crate) fn prefetch(&self, slabs: &Slabs, bits: u32) -> Option<usize> {
-        (self.buckets != 0).then(|| {
-            let at = self.address(slabs, self.bucket_of(bits));
+    pub(crate) fn prefetch(&self, slabs: &Slabs, bits: u32) {
+        if let Some(at) = self.bucket_at(slabs, bits) {
             slabs.arena.prefetch(at);
-            at
-        })
+        }
+    }
+
+    /// Where the bucket of a key with these bits is.
+    #[inline]
+    pub(crate) fn bucket_at(&self, slabs: &Slabs, bits: u32) -> Option<usize> {
+        (self.buckets != 0).then(|| self.address(slabs, self.bucket_of(bits)))
+    }
+
+    /// The segment added last, and its number.
+    pub(crate) fn last_segment(&self) -> Option<(u32, ChunkRef)> {
+        let last = self.segments.last()?;
+        Some((self.segments.len() as u32 - 1, *last))
     }
 
     /// Adds an item. `Err` when the bucket is full and there is no memory for another.
@@ -273,13 +283,7 @@ impl Index {
     /// The bucket where a key with these bits belongs.
     #[inline]
     pub(crate) fn bucket_of(&self, bits: u32) -> u32 {
-        let mask = u32::MAX >> ((self.buckets - 1) | 1).leading_zeros();
-        let bucket = bits & mask;
-        if bucket < self.buckets {
-            bucket
-        } else {
-            bucket & (mask >> 1)
-        }
+        bucket_of(bits, self.buckets)
     }
 
     #[inline]
@@ -449,6 +453,18 @@ impl Index {
             self.spill_free.push(line.reference(slabs, LAST));
             slabs.arena.store(at, line.head & !OVERFLOW);
         }
+    }
+}
+
+/// The bucket, of so many, where a key with these bits belongs.
+#[inline]
+pub(crate) fn bucket_of(bits: u32, buckets: u32) -> u32 {
+    let mask = u32::MAX >> ((buckets - 1) | 1).leading_zeros();
+    let bucket = bits & mask;
+    if bucket < buckets {
+        bucket
+    } else {
+        bucket & (mask >> 1)
     }
 }
 

@@ -98,16 +98,19 @@ impl Lane {
     /// Starts loading what operations on the first [`PREFETCH_MAX`] of `keys` will read: first
     /// each key's line of the index, then the items that may have the key.
     ///
-    /// The waits for memory then overlap. One key alone would only pay for it.
+    /// The waits for memory then overlap. One key alone would only pay for it. No lock is taken:
+    /// of a bucket that is split meanwhile, or noted nowhere, nothing useful is loaded.
     #[inline]
     pub fn prefetch<'k>(&self, keys: impl Iterator<Item = &'k HashedKey<'k>> + Clone) {
         let slabs = &self.store.slabs;
         let mut buckets = [None; PREFETCH_MAX];
         for (bucket, key) in buckets.iter_mut().zip(keys.clone()) {
-            let index = &self.store.stripe(key.hash.place()).index;
-            *bucket = index.prefetch(slabs, self.print(key).bits);
+            let print = self.print(key);
+            *bucket = self.store.hints.bucket(slabs, key.hash.place(), print);
+            if let Some(bucket) = *bucket {
+                slabs.arena.prefetch(bucket);
+            }
         }
-        // A bucket may be split meanwhile, and what was in it is not loaded ahead: no lock.
         for (bucket, key) in buckets.iter().zip(keys) {
             if let Some(bucket) = *bucket {
                 prefetch_items(slabs, bucket, key.hash.tag());

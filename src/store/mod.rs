@@ -10,7 +10,8 @@
 //! # Memory
 //!
 //! One budget, the limit: pages hold items, the index and the eviction queues; what the store has
-//! on the heap besides (page records, stripes) is a fixed amount that is taken off the limit first.
+//! on the heap besides (page records, stripes, hints) is a fixed amount that is taken off the limit
+//! first.
 //!
 //! What an item costs, here one with a key of 16 bytes and a value of 32 (memcached 1.6.45: 126):
 //!
@@ -21,7 +22,7 @@
 //! | 0     | rounding to a chunk: 64 is one; over all lengths from 64 B to 2 KiB it is 4 %     |
 //! | 9     | index: a bucket of 64 bytes for 6 to 8 items, and the spill (see `index`)         |
 //! | 0.8   | eviction: 8 bytes in the ring for a tenth of the items; the rest are header bits  |
-//! | 0.3   | a stripe of 128 bytes for every 512 KiB, and ends of pages                        |
+//! | 0.3   | a stripe and its hints, 512 bytes for every 512 KiB, and ends of pages            |
 //!
 //! The limit changes at run time, up to [`LIMIT_GROWTH`] times what it was at the start. How memory
 //! is cut up does not: page size, classes and stripes stay those of the first limit.
@@ -36,6 +37,7 @@
 //!   header, key and value of every item linked in it.
 //! * A **class** guards its list of pages, those pages' records and free chunks, its ring and hand.
 //! * An unlinked chunk belongs to whoever took it, without a lock.
+//! * A prefetch takes none: it finds buckets by `hints`, which may be out of date.
 //!
 //! Eviction picks candidates under the class lock, lets it go, and judges each under its own
 //! stripe's lock, where it may turn out to be gone: then it was not a candidate. Nobody ever holds
@@ -52,6 +54,7 @@ mod bucket;
 mod counters;
 mod crawler;
 mod eviction;
+mod hints;
 mod index;
 mod item;
 mod lane;
@@ -85,6 +88,7 @@ use crate::base::hash::{KeyHash, KeyHasher, Place};
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::settings::{EvictionPolicy, StoreSettings};
 use crate::store::counters::{ClassSums, LaneTallies};
+use crate::store::hints::Hints;
 use crate::store::item::Header;
 use crate::store::lane::Desk;
 use crate::store::mover::Mover;
@@ -122,6 +126,7 @@ pub struct Store {
     slabs: Slabs,
     stripes: Box<[CachePadded<Mutex<Stripe>>]>,
     stripe_bits: u32,
+    hints: Hints,
     hasher: KeyHasher,
     evict: bool,
     cas: bool,
@@ -165,7 +170,8 @@ impl Store {
     pub fn new(settings: &StoreSettings, lanes: usize) -> io::Result<Arc<Self>> {
         let limit = settings.memory_limit.max(MEMORY_MIN);
         let stripe_bits = stripe_bits(limit);
-        let fixed = (size_of::<CachePadded<Mutex<Stripe>>>() as u64) << stripe_bits;
+        let stripes = (size_of::<CachePadded<Mutex<Stripe>>>() as u64) << stripe_bits;
+        let fixed = stripes + Hints::size(limit, stripe_bits);
         let geometry = Geometry::for_limit(pageable(limit, fixed));
         let table = ClassTable::new(Spacing {
             factor: settings.growth_factor,
@@ -191,6 +197,7 @@ impl Store {
                 .map(|_| CachePadded::default())
                 .collect(),
             stripe_bits,
+            hints: Hints::new(limit, stripe_bits),
             hasher: settings
                 .hash_seed
                 .map_or_else(KeyHasher::random, KeyHasher::with_seed),

@@ -444,7 +444,7 @@ impl Lane {
                 Some((stripe.retire(slabs, found), live.is_none()))
             }
             None => {
-                self.insert(stripe, print, linking.chunk, header)?;
+                self.insert(stripe, key, linking.chunk, header)?;
                 None
             }
         };
@@ -459,12 +459,13 @@ impl Lane {
     fn insert(
         &self,
         stripe: &mut Stripe,
-        print: Print,
+        key: &HashedKey<'_>,
         chunk: ChunkRef,
         header: Header,
     ) -> Result<(), IndexFull> {
         let store = &*self.store;
-        let inserted = stripe.index.insert(&store.slabs, print, chunk);
+        let buckets = stripe.index.buckets();
+        let inserted = stripe.index.insert(&store.slabs, self.print(key), chunk);
         if inserted.is_err() {
             let unlinked = Header {
                 state: header.state & !(state::LINKED | state::MAIN),
@@ -476,6 +477,9 @@ impl Lane {
         stripe.index.grow(&store.slabs, store.stripe_bits, |chunk| {
             store.place_of(chunk)
         });
+        if stripe.index.buckets() != buckets {
+            store.hints.note(key.hash.place(), &stripe.index);
+        }
         Ok(())
     }
 }
