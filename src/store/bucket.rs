@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A slot is *used* (tag and chunk of an item), a *ghost* (tag and, in the reference, 24 further
-//! bits of the key's place and 8 bits of eviction epoch: an item that was here), or empty. With
+//! bits of the key's place and the 8 of its epitaph: an item that was here), or empty. With
 //! `over` set, the last reference names a spill bucket instead.
 
 use crate::store::slab::{ChunkRef, INDEX, SEGMENT_SIZE, Slabs};
@@ -95,19 +95,29 @@ impl Line {
         (slabs.arena.load(at) >> (number % 2 * 32)) as u32
     }
 
-    /// The ghost evicted longest ago. Epochs wrap, so "oldest" is relative to the newest here.
+    /// The ghost evicted longest ago, and how long ago by its date. Dates wrap, so "oldest" is
+    /// relative to the first ghost here.
     pub(crate) fn oldest_ghost(self, slabs: &Slabs, at: usize) -> Option<(Slot, u8)> {
-        let numbers = (0..SLOTS).filter(|number| self.ghosts() >> number & 1 != 0);
-        let epoch = |number| self.reference(slabs, number) as u8;
-        let first = epoch(self.ghosts().trailing_zeros().min(LAST));
-        numbers
-            .map(|number| {
-                (
-                    Slot { bucket: at, number },
-                    first.wrapping_sub(epoch(number)).wrapping_add(128),
-                )
-            })
-            .max_by_key(|&(_, age)| age)
+        let mut ghosts = self.ghosts();
+        if ghosts == 0 {
+            return None;
+        }
+        let first = self.reference(slabs, ghosts.trailing_zeros()) as u8;
+        let (mut oldest, mut most) = (0, 0);
+        while ghosts != 0 {
+            let number = ghosts.trailing_zeros();
+            let date = self.reference(slabs, number) as u8;
+            let age = first.wrapping_sub(date).wrapping_add(128);
+            if age >= most {
+                (oldest, most) = (number, age);
+            }
+            ghosts &= ghosts - 1;
+        }
+        let slot = Slot {
+            bucket: at,
+            number: oldest,
+        };
+        Some((slot, most))
     }
 }
 

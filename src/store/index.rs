@@ -13,7 +13,7 @@ use crate::store::bucket::{
     BUCKETS_PER_SEGMENT, Entry, LAST, Line, OVERFLOW, SLOTS, Slot, bucket_address, clear_bucket,
     new_segment, set_entry, set_reference,
 };
-use crate::store::slab::{ChunkRef, Slabs};
+use crate::store::slab::{ChunkRef, Epitaph, Slabs};
 
 /// Items per bucket above which a bucket is split: two thirds of the slots.
 const TARGET: u32 = 8;
@@ -174,18 +174,18 @@ impl Index {
     }
 
     /// Turns a used slot into a ghost of its item.
-    pub(crate) fn bury(&mut self, slabs: &Slabs, slot: Slot, check: u32, epoch: u8) {
+    pub(crate) fn bury(&mut self, slabs: &Slabs, slot: Slot, check: u32, epitaph: Epitaph) {
         let line = Line::load(slabs, slot.bucket);
         let bit = 1_u64 << slot.number;
         slabs
             .arena
             .store(slot.bucket, line.head & !bit | bit << SLOTS);
-        set_reference(slabs, slot, check << 8 | u32::from(epoch));
+        set_reference(slabs, slot, check << 8 | u32::from(epitaph.0));
         self.items -= 1;
     }
 
-    /// Removes the ghost of this print, if there is one, and returns its epoch.
-    pub(crate) fn take_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<u8> {
+    /// Removes the ghost of this print, if there is one, and returns its epitaph.
+    pub(crate) fn take_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<Epitaph> {
         if self.buckets == 0 {
             return None;
         }
@@ -198,7 +198,7 @@ impl Index {
                 let reference = line.reference(slabs, number);
                 if reference >> 8 == print.check {
                     slabs.arena.store(at, line.head & !(1 << (SLOTS + number)));
-                    return Some(reference as u8);
+                    return Some(Epitaph(reference as u8));
                 }
                 candidates &= candidates - 1;
             }
@@ -553,9 +553,9 @@ mod tests {
         let mut index = Index::default();
         index.insert(&slabs, print(5), ChunkRef(5)).unwrap();
         let (slot, _) = index.find(&slabs, print(5), |_| true).unwrap();
-        index.bury(&slabs, slot, print(5).check, 77);
+        index.bury(&slabs, slot, print(5).check, Epitaph(77));
         assert!(index.find(&slabs, print(5), |_| true).is_none());
-        assert_eq!(index.take_ghost(&slabs, print(5)), Some(77));
+        assert_eq!(index.take_ghost(&slabs, print(5)), Some(Epitaph(77)));
         assert_eq!(index.take_ghost(&slabs, print(5)), None);
 
         let same_bucket: Vec<u32> = (1..)
@@ -567,7 +567,7 @@ mod tests {
             let (slot, _) = index
                 .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
                 .unwrap();
-            index.bury(&slabs, slot, print(chunk).check, 1);
+            index.bury(&slabs, slot, print(chunk).check, Epitaph(1));
         }
         for &chunk in &same_bucket[12..] {
             index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();

@@ -50,6 +50,7 @@
 //! process: a cache that restarts empty is fine, one that lies is not.
 
 mod arith;
+mod balance;
 mod bucket;
 mod counters;
 mod crawler;

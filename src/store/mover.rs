@@ -3,7 +3,8 @@
 //! ```text
 //!   1. the page leaves its class: nothing of it is handed out any more
 //!   2. the lanes' stocks give back its chunks
-//!   3. each item in it is relocated to a free chunk of the class, else evicted
+//!   3. each item in it is relocated to a chunk of the class: a free one, else one that is evicted
+//!      for it, as for any new item
 //!   4. when all its chunks are free it belongs to nobody; else it returns to its class
 //! ```
 //!
@@ -30,6 +31,8 @@ pub(crate) struct Mover {
     failures: usize,
     /// Pages that classes have had free for long.
     pub(crate) surplus: Surplus,
+    /// Bytes that the store will have allocated when the next page may move for balance.
+    pub(crate) balances_at: u64,
 }
 
 /// How many pages of a donor are tried before giving up.
@@ -53,37 +56,35 @@ enum Moved {
 }
 
 impl Lane {
-    /// The class that can spare a page best: one out of use, else the one whose items stay longest.
-    pub(crate) fn donor(&self, taker: ClassId) -> Option<ClassId> {
-        self.donors(taker).into_iter().next()
-    }
-
     /// The classes with pages, those that can spare one best first.
     fn donors(&self, taker: ClassId) -> Vec<ClassId> {
         let slabs = &self.store.slabs;
         let others = slabs.table.item_classes().filter(|&class| class != taker);
         let mut donors: Vec<ClassId> = others.filter(|&c| slabs.page_count(c) > 0).collect();
         donors.sort_by_cached_key(|&class| {
-            let spare = slabs.page_count(class) > 1;
-            let idle = slabs.is_idle(class).then(|| slabs.idle_age(class));
-            Reverse((spare, idle, slabs.eviction_age(class)))
+            // A class's last page goes last: what is in use may be the very item that needs it.
+            let last = slabs.page_count(class) == 1;
+            let age = Reverse(slabs.eviction_age(class));
+            (last, slabs.pull_per_page(class), age)
         });
         donors
     }
 
-    /// Gets `taker` a page: a free one, else one of the class that can spare it best, else, if
-    /// there `must` be one, of any class. Without evictions allowed, only an empty one.
-    pub(crate) fn steal_page(&mut self, taker: ClassId, must: bool, now: Now) -> bool {
+    /// Gets `taker` a page instead of evicting its items, if another class should give it one.
+    pub(crate) fn take_spared_page(&mut self, taker: ClassId, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        let moving = if must {
-            Some(store.mover.lock())
-        } else {
-            store.mover.try_lock()
-        };
-        let Some(_moving) = moving else {
-            // Somebody is moving a page; evicting is quicker than waiting for it.
+        let Some(donor) = self.sparing_class(taker) else {
             return false;
         };
+        // Somebody is moving a page: evicting is quicker than waiting for it.
+        let moving = store.mover.try_lock();
+        moving.is_some() && self.take_page_of(donor, taker, now)
+    }
+
+    /// Gets `taker` a page: a free one, else, without evictions, an empty one, else any.
+    pub(crate) fn force_page(&mut self, taker: ClassId, now: Now) -> bool {
+        let store = Arc::clone(&self.store);
+        let _moving = store.mover.lock();
         if let Some(page) = store.slabs.take_page() {
             store.slabs.adopt(taker, page);
             return true;
@@ -92,69 +93,24 @@ impl Lane {
             return self.take_empty_page(taker, now);
         }
         let donors = self.donors(taker);
-        if !must {
-            let first = donors.first();
-            return first.is_some_and(|&donor| self.take_page_of(donor, taker, true, now));
-        }
-        // A class's last page goes last: what is in use may be the very item that needs the page.
-        let rich = |&&donor: &&ClassId| store.slabs.page_count(donor) > 1;
-        let mut take = |donor: &ClassId, spare| self.take_page_of(*donor, taker, spare, now);
-        donors.iter().filter(rich).any(|donor| take(donor, true))
-            || donors.iter().filter(rich).any(|donor| take(donor, false))
-            || donors.iter().any(|donor| take(donor, false))
+        donors
+            .iter()
+            .any(|&donor| self.take_page_of(donor, taker, now))
     }
 
-    /// Empties a page of `donor` for `taker`; with `spare_hot`, none that is read a lot, if the
-    /// donor was only asked because it gets no new items.
-    fn take_page_of(&mut self, donor: ClassId, taker: ClassId, spare_hot: bool, now: Now) -> bool {
+    fn take_page_of(&mut self, donor: ClassId, taker: ClassId, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        let spare_hot = spare_hot && store.slabs.is_idle(donor);
         for _ in 0..TRIES.min(store.slabs.page_count(donor)) {
             let Some(page) = store.page_behind_hand(donor) else {
                 return false;
             };
-            if spare_hot && self.spare_hot_page(page) {
-                continue;
-            }
             if self.empty_page(page, now) {
                 self.tallies(donor).pages_lost.add(1);
                 store.slabs.adopt(taker, page);
                 return true;
             }
         }
-        if spare_hot {
-            // It gets no new items, but those it has are read.
-            store.slabs.count_in_use(donor);
-        }
         false
-    }
-
-    /// Whether most items of a page have been hit lately; if so, takes one hit off each.
-    fn spare_hot_page(&self, page: PageId) -> bool {
-        let store = &self.store;
-        let class = store.slabs.page(page).class();
-        let chunks =
-            (0..store.slabs.page(page).bump()).map(|slot| store.slabs.chunk_in(page, class, slot));
-        let items: Vec<ChunkRef> = chunks
-            .filter(|&chunk| store.slabs.header(chunk).is_linked_item())
-            .collect();
-        let hot = |chunk: &&ChunkRef| store.slabs.header(**chunk).freq() > 0;
-        if items.iter().filter(hot).count() * 2 <= items.len() {
-            return false;
-        }
-        for &chunk in items.iter().filter(hot) {
-            let Some(hash) = store.hash_of(chunk) else {
-                continue;
-            };
-            let stripe = store.stripe(hash.place());
-            if let Some(found) = self.verify(&stripe, chunk, hash.place()) {
-                let cooler = found
-                    .header
-                    .with_freq(found.header.freq().saturating_sub(1));
-                store.slabs.set_header_first(chunk, cooler);
-            }
-        }
-        true
     }
 
     fn take_empty_page(&mut self, taker: ClassId, now: Now) -> bool {
@@ -218,7 +174,8 @@ impl Lane {
         self.drain_page(page, self.store.evict, now)
     }
 
-    /// [`empty_page`](Self::empty_page), with or without evicting what finds no other chunk.
+    /// [`empty_page`](Self::empty_page), with or without evicting: where the class has no free
+    /// chunk, each item takes that of the one that is next to be evicted.
     pub(crate) fn drain_page(&mut self, page: PageId, evict: bool, now: Now) -> bool {
         let store = Arc::clone(&self.store);
         let class = store.slabs.page(page).class();
@@ -269,7 +226,7 @@ impl Lane {
         };
         let hash = store.hash_of(head)?;
         // Taken before the stripe is locked; put back if it is not needed.
-        let spare = self.spare_chunk(store.slabs.class_of(chunk));
+        let spare = self.spare_chunk(store.slabs.class_of(chunk), evict, now);
         let moved = {
             let mut stripe = store.stripe(hash.place());
             let print = Print::new(hash, store.stripe_bits);
@@ -308,9 +265,6 @@ impl Lane {
             Moved::Stays(why) => Some(why),
             _ => None,
         };
-        if busy == Some(Busy::NoMemory) || matches!(moved, Moved::Evicted(_)) {
-            self.tallies_of(chunk).move_no_memory.add(1);
-        }
         self.account(moved, head != chunk, now);
         if let Some(spare) = spare.filter(|_| !used) {
             self.free_chunk(spare);
@@ -346,12 +300,21 @@ impl Lane {
         }
     }
 
-    /// A free chunk of `class` without evicting and without a new page.
-    fn spare_chunk(&self, class: ClassId) -> Option<ChunkRef> {
-        let free = self.store.slabs.lock(class).free;
-        (free > 0)
-            .then(|| self.store.slabs.take_one(class))
-            .flatten()
+    /// A chunk of `class` for an item that is moving, without a new page.
+    fn spare_chunk(&mut self, class: ClassId, evict: bool, now: Now) -> Option<ChunkRef> {
+        let store = Arc::clone(&self.store);
+        if store.slabs.lock(class).free > 0 {
+            return store.slabs.take_one(class);
+        }
+        self.tallies(class).move_no_memory.add(1);
+        if !evict {
+            return None;
+        }
+        let mut freed = vec![];
+        self.make_room(class, 1, now, &mut freed);
+        let spare = freed.pop();
+        freed.into_iter().for_each(|chunk| store.slabs.give(chunk));
+        spare
     }
 }
 

@@ -418,12 +418,11 @@ impl Lane {
                 return Ok(Placed::Refused(outcome));
             }
         };
-        let class = slabs.class_of(linking.chunk);
         let ghost = found.is_none()
             && stripe
                 .index
                 .take_ghost(slabs, print)
-                .is_some_and(|epoch| slabs.is_recent(class, epoch));
+                .is_some_and(|epitaph| store.count_revival(linking.chunk, epitaph));
         let mut header = slabs.header(linking.chunk);
         header.high = stripe.next_cas();
         header = store.header_over(header, live.map(|found| found.header), linking);

@@ -6,7 +6,7 @@ use crate::store::bucket::Slot;
 use crate::store::index::{Index, Print};
 use crate::store::item::{Header, state};
 use crate::store::outcome::Miss;
-use crate::store::slab::{ChunkRef, Slabs};
+use crate::store::slab::{ChunkRef, Epitaph, Slabs};
 
 /// One stripe: everything here is guarded by the stripe's mutex.
 #[derive(Debug)]
@@ -104,8 +104,14 @@ impl Stripe {
     }
 
     /// As [`unlink`](Self::unlink), leaving a ghost.
-    pub(crate) fn bury(&mut self, slabs: &Slabs, check: u32, found: Found, epoch: u8) -> Unlinked {
-        self.index.bury(slabs, found.slot, check, epoch);
+    pub(crate) fn bury(
+        &mut self,
+        slabs: &Slabs,
+        check: u32,
+        found: Found,
+        epitaph: Epitaph,
+    ) -> Unlinked {
+        self.index.bury(slabs, found.slot, check, epitaph);
         self.retire(slabs, found)
     }
 

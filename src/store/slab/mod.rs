@@ -13,11 +13,13 @@
 
 pub(crate) mod arena;
 pub(crate) mod class;
+mod demand;
 mod page;
 mod pool;
 mod ring;
 
 pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing};
+pub(crate) use demand::{Demand, Epitaph, GHOST_HIT, Queue};
 pub(crate) use page::{Page, PageId};
 pub(crate) use ring::{Ring, RingEntry};
 
@@ -28,16 +30,16 @@ use parking_lot::{Mutex, MutexGuard};
 use pool::Pool;
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The index's class: its chunks are segments, which never move and hold no items.
 pub(crate) const INDEX: ClassId = ClassId(0);
 
-/// Epochs that a class's ghosts are dated by while it turns over once.
-const GHOST_EPOCHS: u64 = 32;
-
 /// Pages that are looked at in search of an empty one, under the class's lock.
 const EMPTIEST_OF: usize = 256;
+
+/// How often the demands of classes fade while the store allocates as much as it holds.
+const FADES_PER_TURN: u64 = 64;
 
 /// A chunk's address: its offset in the arena in units, plus one. Zero is "none".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,26 +117,15 @@ pub(crate) struct ClassState {
     pub(crate) ring: Ring,
     /// The clock hand: position in `pages`, and the slot in that page.
     pub(crate) hand: (usize, u32),
-    /// Chunks evicted since the age was last taken.
-    pub(crate) turn: u64,
 }
 
-/// A class: its state under the lock, and two readings for others to compare classes by.
+/// A class: its state under the lock, and readings for others to compare classes by.
 #[derive(Default)]
 pub(crate) struct SlabClass {
     state: Mutex<ClassState>,
-    /// Value of [`Slabs::allocated`] when the present turn of evictions began.
-    turn_started: AtomicU64,
-    /// How many bytes the whole store allocated during the last full turn of this class.
-    age: AtomicU64,
-    /// Value of [`Slabs::allocated`] when it last handed out a chunk, or was found in use.
-    last_used: AtomicU64,
+    demand: Demand,
     /// Pages owned; the truth is under the lock.
     page_count: AtomicU64,
-    /// Items ever evicted.
-    evicted: AtomicU64,
-    /// The date on ghosts: moves on 32 times while the class turns over once.
-    epoch: AtomicU8,
 }
 
 /// All pages, and the classes that own them.
@@ -159,6 +150,8 @@ pub(crate) struct Slabs {
     allocated: CachePadded<AtomicU64>,
     /// The index asked for a segment and there was no page.
     index_hungry: AtomicBool,
+    /// Value of `allocated` at which the classes' demands fade next.
+    fades_at: AtomicU64,
 }
 
 impl Slabs {
@@ -184,6 +177,7 @@ impl Slabs {
             geometry,
             allocated: CachePadded::default(),
             index_hungry: AtomicBool::new(false),
+            fades_at: AtomicU64::new(0),
         })
     }
 
@@ -278,27 +272,12 @@ impl Slabs {
     /// Adds chunks that changed hands to the clock that ages are measured by.
     pub(crate) fn count_allocated(&self, class: ClassId, chunks: usize) {
         let bytes = chunks as u64 * u64::from(self.table.size(class));
-        let now = self.allocated.fetch_add(bytes, Ordering::Relaxed);
-        let owner = &self.classes[usize::from(class.0)];
-        owner.last_used.store(now, Ordering::Relaxed);
+        self.allocated.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that the items of `class` are read, if it gets no new ones.
-    pub(crate) fn count_in_use(&self, class: ClassId) {
-        self.count_allocated(class, 0);
-    }
-
-    /// Bytes that the store has allocated since `class` was last in use.
-    pub(crate) fn idle_age(&self, class: ClassId) -> u64 {
-        let owner = &self.classes[usize::from(class.0)];
-        let last = owner.last_used.load(Ordering::Relaxed);
-        self.allocated.load(Ordering::Relaxed).saturating_sub(last)
-    }
-
-    /// Whether `class` has not been in use while a sixteenth of the memory was allocated.
-    pub(crate) fn is_idle(&self, class: ClassId) -> bool {
-        let memory = u64::from(self.page_limit()) << self.geometry.page_shift;
-        self.idle_age(class) > memory / 16
+    /// Bytes of chunks ever taken: the clock that ages are measured by.
+    pub(crate) fn allocated(&self) -> u64 {
+        self.allocated.load(Ordering::Relaxed)
     }
 
     fn take_locked(
@@ -365,10 +344,7 @@ impl Slabs {
     fn adopt_locked(&self, state: &mut ClassState, class: ClassId, page: PageId) {
         let owner = &self.classes[usize::from(class.0)];
         if state.pages.is_empty() {
-            owner
-                .turn_started
-                .store(self.allocated.load(Ordering::Relaxed), Ordering::Relaxed);
-            owner.age.store(0, Ordering::Relaxed);
+            owner.demand.restart(self.allocated());
         }
         self.page(page).assign(class);
         state.free += u64::from(self.chunks_per_page(class));
@@ -481,46 +457,36 @@ impl Slabs {
             && self.index_hungry.swap(false, Ordering::Relaxed)
     }
 
-    /// Counts evictions out of `items`, and takes the class's age when it has turned over once.
+    /// The readings of `class`.
+    pub(crate) fn demand(&self, class: ClassId) -> &Demand {
+        &self.classes[usize::from(class.0)].demand
+    }
+
+    /// Counts evictions out of `items`.
     pub(crate) fn count_evicted(&self, class: ClassId, evicted: u64, items: u64) {
-        let owner = &self.classes[usize::from(class.0)];
-        let total = owner.evicted.fetch_add(evicted, Ordering::Relaxed) + evicted;
-        let epoch = total >> (items / GHOST_EPOCHS).max(1).ilog2();
-        owner.epoch.store(epoch as u8, Ordering::Relaxed);
-        let mut state = self.lock(class);
-        state.turn += evicted;
-        if state.turn < items {
+        let allocated = self.allocated();
+        self.demand(class).evicted(evicted, items, allocated);
+        let due = self.fades_at.load(Ordering::Relaxed);
+        if allocated < due {
             return;
         }
-        state.turn = 0;
-        let now = self.allocated.load(Ordering::Relaxed);
-        let started = owner.turn_started.swap(now, Ordering::Relaxed);
-        owner
-            .age
-            .store(now.saturating_sub(started), Ordering::Relaxed);
-    }
-
-    /// The date to put on a ghost of `class` now.
-    pub(crate) fn epoch(&self, class: ClassId) -> u8 {
-        self.classes[usize::from(class.0)]
-            .epoch
-            .load(Ordering::Relaxed)
-    }
-
-    /// Whether a ghost of `class` with this date is recent: younger than two turnovers, about
-    /// twice as many evictions ago as there are items. One turnover, the usual length of a ghost
-    /// queue, misses 0.1 to 0.9 % more on key-value traces: the index keeps only some ghosts.
-    pub(crate) fn is_recent(&self, class: ClassId, epoch: u8) -> bool {
-        u64::from(self.epoch(class).wrapping_sub(epoch)) <= 2 * GHOST_EPOCHS
+        let memory = u64::from(self.page_limit()) << self.geometry.page_shift;
+        let next = allocated + memory / FADES_PER_TURN;
+        let won = self
+            .fades_at
+            .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        if won.is_ok() {
+            self.classes.iter().for_each(|class| class.demand.fade());
+        }
     }
 
     /// How long items of `class` stay before they are evicted, in bytes allocated meanwhile.
     pub(crate) fn eviction_age(&self, class: ClassId) -> u64 {
-        let owner = &self.classes[usize::from(class.0)];
-        let running = self
-            .allocated
-            .load(Ordering::Relaxed)
-            .saturating_sub(owner.turn_started.load(Ordering::Relaxed));
-        owner.age.load(Ordering::Relaxed).max(running)
+        self.demand(class).age(self.allocated())
+    }
+
+    /// What another page would be worth to `class`: its pull per page it has.
+    pub(crate) fn pull_per_page(&self, class: ClassId) -> u64 {
+        self.demand(class).pull() / self.page_count(class).max(1)
     }
 }
