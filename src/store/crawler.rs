@@ -4,6 +4,7 @@ use crate::base::clock::{Expiry, Now};
 use crate::store::Store;
 use crate::store::index::Print;
 use crate::store::lane::Lane;
+use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, INDEX, PageId};
 use crate::store::stripe::Found;
 use std::sync::Arc;
@@ -63,10 +64,13 @@ impl Lane {
         while items < ITEMS_PER_STEP && looked <= pages {
             looked += 1;
             let page = PageId(crawler.page % pages);
-            let owner = store.slabs.page(page);
-            let due = owner.expires() <= now.ticks || crawler.round_left > 0;
-            if owner.is_owned() && owner.class() != INDEX && due {
-                items += self.crawl_page(crawler, page, ITEMS_PER_STEP, now);
+            let record = store.slabs.page(page);
+            let due = record.expires() <= now.ticks || crawler.round_left > 0;
+            if let Some(class) = record.owner()
+                && class != INDEX
+                && due
+            {
+                items += self.crawl_page(crawler, page, class, now);
                 if crawler.slot > 0 {
                     return true;
                 }
@@ -97,16 +101,20 @@ impl Lane {
         }
     }
 
-    /// Walks a page from the crawler's slot on; sets that to 0 when the page is done.
-    fn crawl_page(&mut self, crawler: &mut Crawler, id: PageId, budget: u32, now: Now) -> u32 {
+    /// Walks a page of `class` from the crawler's slot on; sets that to 0 when the page is done.
+    ///
+    /// Another thread may give the page to another class meanwhile. Then what looks like items here
+    /// may be none, which their stripes find out, and the new ones expire later than the page says.
+    fn crawl_page(&mut self, crawler: &mut Crawler, id: PageId, class: ClassId, now: Now) -> u32 {
         let store = Arc::clone(&self.store);
         let page = store.slabs.page(id);
-        let class = page.class();
         if crawler.slot == 0 {
             page.forget_expiries();
         }
-        let end = page.bump().min(crawler.slot + budget);
-        let begin = crawler.slot;
+        let used = page.bump().min(store.slabs.chunks_per_page(class));
+        let end = used.min(crawler.slot + ITEMS_PER_STEP);
+        // Since the last step the page may have got an owner with fewer chunks.
+        let begin = crawler.slot.min(end);
         let mut checked = 0;
         for slot in begin..end {
             let chunk = store.slabs.chunk_in(id, class, slot);
@@ -120,25 +128,22 @@ impl Lane {
                 self.reclaim_if_dead(chunk, now);
             }
         }
-        if page.is_owned() && page.class() == class {
-            self.tallies(class).crawler_checked.add(checked);
-        }
-        let done = end >= page.bump();
+        self.tallies(class).crawler_checked.add(checked);
+        let done = end >= used;
         crawler.slot = if done { 0 } else { end };
         if done && page.expires() <= now.ticks {
             // What was due has been freed; what is left was noted above with the dead. Once more.
-            self.reckon(id, now);
+            self.reckon(id, class, now);
         }
         end - begin
     }
 
     /// Takes the page's earliest expiry anew, over the items that are left.
-    fn reckon(&self, id: PageId, now: Now) {
+    fn reckon(&self, id: PageId, class: ClassId, now: Now) {
         let slabs = &self.store.slabs;
         let page = slabs.page(id);
-        let class = page.class();
         page.forget_expiries();
-        for slot in 0..page.bump() {
+        for slot in 0..page.bump().min(slabs.chunks_per_page(class)) {
             let header = slabs.header(slabs.chunk_in(id, class, slot));
             if header.is_linked_item() {
                 // What is dead and still here is pinned: look again in a second, not at once.

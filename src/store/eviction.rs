@@ -181,9 +181,11 @@ impl Lane {
 
     fn items_of(&self, class: ClassId) -> u64 {
         let lanes = self.store.tallies.iter();
-        lanes.fold(0, |sum, lane| {
+        let sum = lanes.fold(0_u64, |sum, lane| {
             sum.wrapping_add(lane.class(class.0).items.get())
-        })
+        });
+        // Lanes count out each other's items: a sum that is read meanwhile may be below zero.
+        sum.cast_signed().max(0).cast_unsigned()
     }
 
     /// Evicts until `want` chunks of `class` are in `out`, or there is nothing to evict.
@@ -263,12 +265,11 @@ impl Lane {
             let header = slabs.header(chunk);
             if header.is_linked_item() && (with_small || header.has(state::MAIN)) {
                 self.propose(chunk, out);
-            } else if header.is_continuation() {
+            } else if let Some(owner) = slabs.owner_of(header)
+                && slabs.class_of(owner) != class
+            {
                 // The last piece of a long item; the item itself is in the hand of its own class.
-                let owner = ChunkRef(header.high);
-                if slabs.class_of(owner) != class {
-                    self.propose(owner, out);
-                }
+                self.propose(owner, out);
             }
         }
         steps

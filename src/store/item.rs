@@ -288,8 +288,21 @@ impl Slabs {
     ) -> Option<Key<'a>> {
         let len = self.header(chunk).key_len;
         let bytes = buffer.get_mut(..usize::from(len))?;
-        self.arena.read(self.offset(chunk) + HEADER, bytes);
+        let at = self.offset(chunk) + HEADER;
+        // Without its stripe's lock the header may be anything by now, at the arena's end too.
+        if at + bytes.len() > self.arena.len() {
+            return None;
+        }
+        self.arena.read(at, bytes);
         Key::new(bytes)
+    }
+
+    /// The first chunk of the item that `part` continues; `None` if that cannot be, as when the
+    /// header was read without a lock while it was written.
+    pub(crate) fn owner_of(&self, part: Header) -> Option<ChunkRef> {
+        let owner = ChunkRef(part.high);
+        let is_near = !owner.is_none() && self.page_of(owner).0 < self.page_total();
+        (part.is_continuation() && is_near).then_some(owner)
     }
 
     /// Writes everything of an unlinked item but its value.

@@ -219,7 +219,7 @@ impl Lane {
         let header = store.slabs.header(chunk);
         let head = match header {
             header if header.is_linked_item() => chunk,
-            header if header.is_continuation() => ChunkRef(header.high),
+            header if header.is_continuation() => store.slabs.owner_of(header)?,
             // No longer in the index, and still being sent.
             header if header.has(state::PINNED) => return Some(Busy::Sending),
             _ => return None,

@@ -126,6 +126,11 @@ impl Arena {
         }
     }
 
+    /// Its bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.words().len() * WORD
+    }
+
     /// Copies the bytes from `at` on into `out`.
     #[inline]
     pub(crate) fn read(&self, at: usize, out: &mut [u8]) {

@@ -49,9 +49,10 @@ impl Page {
         ClassId(self.class.load(Ordering::Relaxed))
     }
 
-    /// Whether any class owns it.
-    pub(crate) fn is_owned(&self) -> bool {
-        self.class.load(Ordering::Relaxed) != NOBODY
+    /// The owner, if there is one.
+    pub(crate) fn owner(&self) -> Option<ClassId> {
+        let class = self.class();
+        (class.0 != NOBODY).then_some(class)
     }
 
     /// Makes it `class`'s, with no chunk handed out.

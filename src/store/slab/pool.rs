@@ -170,7 +170,7 @@ mod tests {
         assert!(!slabs.set_page_limit(start * 4 + 1));
         assert!(slabs.set_page_limit(start * 4));
         while let Some(page) = slabs.take_page() {
-            assert!(!slabs.page(page).is_owned());
+            assert_eq!(slabs.page(page).owner(), None);
             taken += 1;
         }
         assert_eq!(taken, start * 4);
