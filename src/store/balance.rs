@@ -7,7 +7,7 @@
 //!
 //! Pull says nothing of a class too small to remember its ghosts, as when the load changes to
 //! values of another size. So a class also gets a page, at once and instead of evicting, from one
-//! whose items stay much longer, unless that one's pull is worth more.
+//! that is out of use, or whose items stay much longer and whose pull is not worth more.
 
 use crate::base::clock::Now;
 use crate::base::settings::Automove;
@@ -79,12 +79,31 @@ impl Lane {
             Automove::Balanced => (AGE_RATIO, slabs.pull_per_page(taker) + PULL_FLOOR),
             Automove::Eager => (1, u64::MAX),
         };
-        let age = |&class: &ClassId| slabs.eviction_age(class);
-        let oldest = self
+        let is_unused = |class: ClassId| slabs.demand(class).is_out_of_use();
+        let age = |class: ClassId| slabs.eviction_age(class);
+        let best = self
             .givers(taker)
-            .filter(|&class| slabs.pull_per_page(class).saturating_mul(CARE) <= bound)
-            .max_by_key(age)?;
-        (age(&oldest) > age(&taker).saturating_mul(ratio)).then_some(oldest)
+            .filter(|&class| {
+                is_unused(class) || slabs.pull_per_page(class).saturating_mul(CARE) <= bound
+            })
+            .max_by_key(|&class| (is_unused(class), age(class)))?;
+        let gives = is_unused(best) || age(best) > age(taker).saturating_mul(ratio);
+        gives.then_some(best)
+    }
+
+    /// Lets all demands fade, if it is time.
+    pub(crate) fn fade_demands(&self) {
+        let store = &*self.store;
+        if !store.slabs.is_time_to_fade() {
+            return;
+        }
+        for class in store.slabs.table.item_classes() {
+            let requests = store.tallies.iter().fold(0_u64, |sum, lane| {
+                let class = lane.class(class.0);
+                sum + class.used.get() + class.linked.get()
+            });
+            store.slabs.demand(class).fade(requests);
+        }
     }
 
     /// Classes that have a page to give to `taker`, and keep one.

@@ -66,6 +66,9 @@ class_tallies! {
     bytes,
     /// Items ever linked.
     linked,
+    /// Hits that were written down in the item: not more than one of an item in a second, but for
+    /// the first few.
+    used,
     /// Live items removed to make room.
     evicted,
     /// Of those, items with an expiry.

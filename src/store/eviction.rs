@@ -222,6 +222,7 @@ impl Lane {
             }
         }
         self.store.slabs.count_evicted(class, evicted, total);
+        self.fade_demands();
         self.store.slabs.count_allocated(class, out.len());
     }
 

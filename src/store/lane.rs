@@ -164,6 +164,7 @@ impl Lane {
         }
         if words != before {
             store.slabs.set_header_words(chunk, words);
+            self.tallies_of(chunk).used.add(1);
         }
         Fetched::Hit(read(&mut Item {
             store: &self.store,

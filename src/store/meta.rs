@@ -150,6 +150,7 @@ impl Lane {
             slabs.page(slabs.page_of(found.chunk)).note_expiry(expiry);
         }
         slabs.set_header(found.chunk, after);
+        self.tallies_of(found.chunk).used.add(1);
         answer
     }
 

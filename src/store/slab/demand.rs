@@ -27,10 +27,14 @@ pub(crate) const GHOST_HIT: u64 = 1 << 16;
 /// miss up to 1 % more.
 const FADING: u64 = 64;
 
+/// Fadings without a hit on its items or a new one, after which a class is out of use: as many as
+/// there are while an eighth of the memory is allocated anew.
+const OUT_OF_USE: u64 = 8;
+
 /// The small queue's part of a class in percent: at the start, at least, at most.
 const RING_START: u64 = 10;
 const RING_MIN: u64 = 2;
-const RING_MAX: u64 = 50;
+const RING_MAX: u64 = 80;
 
 /// Items by which a ghost hit changes the small queue's length, at least: ARC's step times four.
 /// With it a drift in popularity is followed within one turnover; steady loads lose 0.3 % at most.
@@ -92,9 +96,12 @@ pub(crate) struct Demand {
     pull: AtomicU64,
     /// Evictions lately, of the main part and of the ring.
     lately: [AtomicU64; 2],
-    /// The length that ghost hits have given the small queue, in items; 0 until it is first asked
-    /// for.
+    /// The length that ghost hits have given the small queue, in items.
     ring: AtomicU64,
+    /// Hits and new items that had been counted at the last fading.
+    seen: AtomicU64,
+    /// Fadings since one of them was last counted.
+    quiet: AtomicU64,
 }
 
 impl Demand {
@@ -146,9 +153,6 @@ impl Demand {
     /// the main part; which of them are fewer says more by each.
     fn adjust_ring(&self, from: Queue) {
         let ring = self.ring.load(Ordering::Relaxed);
-        if ring == 0 {
-            return;
-        }
         let lately = |queue: Queue| self.lately[queue as usize].load(Ordering::Relaxed) + 1;
         let (main, small) = (lately(Queue::Main), lately(Queue::Small));
         let step = |others: u64, own: u64| {
@@ -164,9 +168,13 @@ impl Demand {
     /// How long the small queue should be in a class of `items`.
     pub(crate) fn ring_len(&self, items: u64) -> u64 {
         let percent = |percent: u64| (items * percent / 100).max(1);
-        let ring = match self.ring.load(Ordering::Relaxed) {
+        // Before the first eviction, the class is still growing.
+        let ring = match self.evicted.load(Ordering::Relaxed) {
             0 => percent(RING_START),
-            ring => ring.clamp(percent(RING_MIN), percent(RING_MAX)),
+            _ => self
+                .ring
+                .load(Ordering::Relaxed)
+                .clamp(percent(RING_MIN), percent(RING_MAX)),
         };
         self.ring.store(ring, Ordering::Relaxed);
         ring
@@ -182,8 +190,14 @@ impl Demand {
         self.pull.load(Ordering::Relaxed)
     }
 
-    /// Lets what was counted weigh less than what comes.
-    pub(crate) fn fade(&self) {
+    /// Whether its items have not been asked for, nor new ones stored, for a while.
+    pub(crate) fn is_out_of_use(&self) -> bool {
+        self.quiet.load(Ordering::Relaxed) >= OUT_OF_USE
+    }
+
+    /// Lets what was counted weigh less than what comes; `requests` are all hits on its
+    /// items and all new ones ever.
+    pub(crate) fn fade(&self, requests: u64) {
         let fade = |number: &AtomicU64, part: u64| {
             let value = number.load(Ordering::Relaxed);
             number.store(value - value / part, Ordering::Relaxed);
@@ -192,6 +206,11 @@ impl Demand {
         // These follow the load more closely: they are many.
         fade(&self.lately[0], FADING / 4);
         fade(&self.lately[1], FADING / 4);
+        if requests == self.seen.swap(requests, Ordering::Relaxed) {
+            self.quiet.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.quiet.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -233,6 +252,7 @@ mod tests {
     fn the_ring_grows_by_its_own_ghosts_and_shrinks_by_the_others() {
         let demand = Demand::default();
         assert_eq!(demand.ring_len(1000), 100);
+        demand.evicted(1, 1000, 0);
         for _ in 0..20 {
             demand.revive(demand.bury(Queue::Small));
         }
@@ -245,8 +265,20 @@ mod tests {
         for _ in 0..1000 {
             demand.revive(demand.bury(Queue::Small));
         }
-        assert_eq!(demand.ring_len(1000), 500);
-        assert_eq!(demand.ring_len(10), 5);
+        assert_eq!(demand.ring_len(1000), 800);
+        assert_eq!(demand.ring_len(10), 8);
+    }
+
+    #[test]
+    fn a_class_without_requests_is_out_of_use_after_a_while() {
+        let demand = Demand::default();
+        demand.fade(1);
+        (0..OUT_OF_USE - 1).for_each(|_| demand.fade(1));
+        assert!(!demand.is_out_of_use());
+        demand.fade(1);
+        assert!(demand.is_out_of_use());
+        demand.fade(2);
+        assert!(!demand.is_out_of_use());
     }
 
     #[test]
@@ -256,7 +288,7 @@ mod tests {
             demand.add_pull(GHOST_HIT);
         }
         let pull = demand.pull();
-        (0..FADING).for_each(|_| demand.fade());
+        (0..FADING).for_each(|_| demand.fade(0));
         assert!((pull / 4..pull / 2).contains(&demand.pull()));
     }
 }

@@ -464,20 +464,22 @@ impl Slabs {
 
     /// Counts evictions out of `items`.
     pub(crate) fn count_evicted(&self, class: ClassId, evicted: u64, items: u64) {
+        self.demand(class).evicted(evicted, items, self.allocated());
+    }
+
+    /// Whether it is time for all demands to fade; true for one caller.
+    pub(crate) fn is_time_to_fade(&self) -> bool {
         let allocated = self.allocated();
-        self.demand(class).evicted(evicted, items, allocated);
         let due = self.fades_at.load(Ordering::Relaxed);
         if allocated < due {
-            return;
+            return false;
         }
         let memory = u64::from(self.page_limit()) << self.geometry.page_shift;
         let next = allocated + memory / FADES_PER_TURN;
         let won = self
             .fades_at
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
-        if won.is_ok() {
-            self.classes.iter().for_each(|class| class.demand.fade());
-        }
+        won.is_ok()
     }
 
     /// How long items of `class` stay before they are evicted, in bytes allocated meanwhile.
