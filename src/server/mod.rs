@@ -42,6 +42,7 @@ use crate::server::worker::Worker;
 use crate::session::{Host, Shared};
 use crate::stats::SocketReport;
 use crate::store::Store;
+use crossbeam::utils::CachePadded;
 use log::{LevelFilter, error};
 use mio::{Poll, Waker};
 use std::fmt;
@@ -117,7 +118,7 @@ pub(crate) struct Hub {
     pub(crate) roster: Arc<Roster>,
     acceptor: Waker,
     /// Client connections, counted from `accept` to close: what the limit limits.
-    open: AtomicUsize,
+    open: CachePadded<AtomicUsize>,
     accepting: AtomicBool,
     state: AtomicU8,
 }
@@ -265,7 +266,7 @@ impl Server {
             datagrams: datagrams.iter().map(|socket| socket.info.clone()).collect(),
             roster,
             acceptor: Waker::new(poll.registry(), WAKE)?,
-            open: AtomicUsize::new(0),
+            open: CachePadded::default(),
             accepting: AtomicBool::new(true),
             state: AtomicU8::new(RUNNING),
         });

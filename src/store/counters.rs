@@ -29,6 +29,7 @@ impl Tally {
 macro_rules! class_tallies {
     ($($(#[$doc:meta])+ $name:ident),+ $(,)?) => {
         /// What one lane has done in one class.
+        #[repr(align(64))] // Whole cache lines: no lane's write evicts what another counts.
         #[derive(Debug, Default)]
         pub(crate) struct ClassTallies {
             $($(#[$doc])+ pub(crate) $name: Tally,)+

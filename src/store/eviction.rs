@@ -30,7 +30,6 @@ use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, ClassState, INDEX, Queue, RingEntry};
 use crate::store::stripe::{Found, Stripe, Unlinked};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Hits that take an item from the ring into the main part. With one instead of two, all four
@@ -124,7 +123,7 @@ impl Lane {
 
     /// Moves the lane's new items of `class` to the class's ring; the ring's oldest beyond its
     /// share become main.
-    pub(crate) fn flush_fresh(&mut self, class: ClassId, now: Now) {
+    pub(crate) fn flush_fresh(&self, class: ClassId, now: Now) {
         let mut desk = self.store.desks[self.id].lock();
         let mut fresh = std::mem::take(&mut desk.magazines[usize::from(class.0)].fresh);
         drop(desk);
@@ -132,7 +131,7 @@ impl Lane {
             return;
         }
         let share = self.ring_share(class);
-        let store = Arc::clone(&self.store);
+        let store = &*self.store;
         let mut state = store.slabs.lock(class);
         let mut promoted = vec![];
         for &entry in &fresh {
@@ -159,8 +158,8 @@ impl Lane {
         }
     }
 
-    fn promote(&mut self, entries: &[RingEntry], now: Now) {
-        let store = Arc::clone(&self.store);
+    fn promote(&self, entries: &[RingEntry], now: Now) {
+        let store = &*self.store;
         for entry in entries {
             store.slabs.arena.prefetch(store.slabs.offset(entry.chunk));
         }
@@ -289,10 +288,12 @@ impl Lane {
 
     /// Starts loading the index lines of all candidates, so that judging them waits once.
     fn prefetch_places(&self, candidates: &[Candidate]) {
-        for candidate in candidates {
-            let stripe = self.store.stripe(candidate.place);
-            let bits = candidate.place.bucket_bits(self.store.stripe_bits);
-            stripe.index.prefetch(&self.store.slabs, bits);
+        let store = &*self.store;
+        for &Candidate { place, .. } in candidates {
+            let bits = place.bucket_bits(store.stripe_bits);
+            if let Some(bucket) = store.hints.bucket(&store.slabs, place, bits) {
+                store.slabs.arena.prefetch(bucket);
+            }
         }
     }
 
@@ -390,7 +391,11 @@ impl Lane {
             .evicted_active
             .add(u64::from(gone.header.freq() > 0));
         let idle = gone.header.idle_seconds(now);
-        self.store.evicted_idle[usize::from(class.0)].store(idle, Ordering::Relaxed);
+        let shown = &self.store.evicted_idle[usize::from(class.0)];
+        // All lanes write here, and mostly the same.
+        if shown.load(Ordering::Relaxed) != idle {
+            shown.store(idle, Ordering::Relaxed);
+        }
     }
 
     /// Counts an item out by eviction, for page moves.
@@ -399,12 +404,12 @@ impl Lane {
     }
 
     /// Counts the item out, keeps its chunks of `class` and frees the others.
-    fn collect(&mut self, class: ClassId, gone: Unlinked, out: &mut Vec<ChunkRef>) {
+    fn collect(&self, class: ClassId, gone: Unlinked, out: &mut Vec<ChunkRef>) {
         self.count_out(&gone);
         if !gone.free_now {
             return;
         }
-        let store = Arc::clone(&self.store);
+        let store = &*self.store;
         let mut chunk = gone.chunk;
         while !chunk.is_none() {
             let next = store.slabs.next(chunk, store.slabs.header(chunk));

@@ -9,7 +9,7 @@
 
 use crate::base::hash::Place;
 use crate::store::bucket::segment_of;
-use crate::store::index::{Index, Print, bucket_of};
+use crate::store::index::{Index, bucket_of};
 use crate::store::slab::{ChunkRef, Slabs};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -56,15 +56,15 @@ impl Hints {
         self.buckets[stripe].store(index.buckets(), Ordering::Release);
     }
 
-    /// Where the bucket of a key with this print seems to be.
+    /// Where the bucket of a key with these bits seems to be.
     #[inline]
-    pub(crate) fn bucket(&self, slabs: &Slabs, place: Place, print: Print) -> Option<usize> {
+    pub(crate) fn bucket(&self, slabs: &Slabs, place: Place, bits: u32) -> Option<usize> {
         let stripe = place.stripe(self.stripe_bits);
         let buckets = self.buckets[stripe].load(Ordering::Acquire);
         if buckets == 0 {
             return None;
         }
-        let (number, within) = segment_of(bucket_of(print.bits, buckets));
+        let (number, within) = segment_of(bucket_of(bits, buckets));
         let segment = self.segments[self.at(stripe, number)].load(Ordering::Relaxed);
         Some(slabs.offset(ChunkRef(segment)).wrapping_add(within))
     }
@@ -85,6 +85,7 @@ fn row_bits(limit: u64, stripe_bits: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::base::hash::KeyHash;
+    use crate::store::index::Print;
     use crate::store::slab::{ClassTable, Geometry, Spacing};
 
     fn slabs() -> Slabs {
@@ -117,12 +118,15 @@ mod tests {
             index.insert(&slabs, print, ChunkRef(chunk)).unwrap();
             index.grow(&slabs, 1, |chunk| hash(chunk.0).place());
             hints.note(place, &index);
-            let found = hints.bucket(&slabs, place, print);
+            let found = hints.bucket(&slabs, place, print.bits);
             wrong += u32::from(found != index.bucket_at(&slabs, print.bits));
             assert!(wrong == 0 || index.buckets() > 64 * 16, "at {chunk} items");
         }
         assert!(wrong > 0, "a row of 64 segments was overrun");
-        assert_eq!(hints.bucket(&slabs, Place(1), Print::new(hash(1), 1)), None);
+        assert_eq!(
+            hints.bucket(&slabs, Place(1), Print::new(hash(1), 1).bits),
+            None
+        );
     }
 
     #[test]

@@ -119,16 +119,8 @@ impl Index {
         }
     }
 
-    /// Asks the processor for the line where a key with these bits would be.
-    #[inline]
-    pub(crate) fn prefetch(&self, slabs: &Slabs, bits: u32) {
-        if let Some(at) = self.bucket_at(slabs, bits) {
-            slabs.arena.prefetch(at);
-        }
-    }
-
     /// Where the bucket of a key with these bits is.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn bucket_at(&self, slabs: &Slabs, bits: u32) -> Option<usize> {
         (self.buckets != 0).then(|| self.address(slabs, self.bucket_of(bits)))
     }

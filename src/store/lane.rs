@@ -25,6 +25,7 @@ pub const PREFETCH_MAX: usize = 16;
 const STOCK_MAX: usize = 32;
 
 /// A lane's stock of one class.
+#[repr(align(64))] // Whole cache lines, so that no two lanes' stocks meet in one.
 #[derive(Debug, Default)]
 pub(crate) struct Magazine {
     /// Free chunks.
@@ -106,7 +107,7 @@ impl Lane {
         let mut buckets = [None; PREFETCH_MAX];
         for (bucket, key) in buckets.iter_mut().zip(keys.clone()) {
             let print = self.print(key);
-            *bucket = self.store.hints.bucket(slabs, key.hash.place(), print);
+            *bucket = self.store.hints.bucket(slabs, key.hash.place(), print.bits);
             if let Some(bucket) = *bucket {
                 slabs.arena.prefetch(bucket);
             }
@@ -239,7 +240,7 @@ impl Lane {
     }
 
     /// Frees an unlinked item's chunks.
-    pub(crate) fn free_chain(&mut self, first: ChunkRef) {
+    pub(crate) fn free_chain(&self, first: ChunkRef) {
         let mut chunk = first;
         while !chunk.is_none() {
             let next = self.store.slabs.next(chunk, self.store.slabs.header(chunk));
@@ -249,7 +250,7 @@ impl Lane {
     }
 
     /// Puts one chunk back in the stock, or in its class when the stock is full.
-    pub(crate) fn free_chunk(&mut self, chunk: ChunkRef) {
+    pub(crate) fn free_chunk(&self, chunk: ChunkRef) {
         let slabs = &self.store.slabs;
         // Scanners must not take what lies there for an item.
         slabs.arena.store(slabs.offset(chunk), 0);

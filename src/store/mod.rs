@@ -43,6 +43,29 @@
 //! stripe's lock, where it may turn out to be gone: then it was not a candidate. Nobody ever holds
 //! two stripes.
 //!
+//! # Many threads
+//!
+//! Besides waiting, what slows threads down is writing to cache lines that others write to as
+//! well. Per request these are:
+//!
+//! | request              | locks                        | other lines that are written           |
+//! |----------------------|------------------------------|----------------------------------------|
+//! | get, up to 16 KiB    | its stripe                   | header: 3 times, then once a second    |
+//! | get, above           | its stripe, twice            | header, the store's count of users     |
+//! | set in place         | its stripe                   | header, value                          |
+//! | set of something new | its stripe, twice            | header, value, the index's bucket      |
+//! | that has to evict    | also a victim's stripe       | the victim's header and bucket         |
+//! | of every 32 of those | 5 times their class          | class's readings, clock of allocations |
+//!
+//! (32 where an item takes up to 128 bytes; above that, as many as fit [`STOCK_BYTES`](lane).) All
+//! else that a request writes is its lane's own: tallies, magazines and the lock before them.
+//! What belongs to one lane, one stripe or one class, and what is seldom written amid what all
+//! read (the pool, the mover, the crawler), has whole cache lines to itself: nobody pays for a
+//! neighbour. Page records are read by every hit and written when a page fills, when chunks go
+//! back to their class, and for an item that dies earlier than all others in its page.
+//!
+//! `benches/locks.rs` computes what waiting for stripes costs up to 64 threads: see BENCHMARKS.md.
+//!
 //! # What is not an error
 //!
 //! A miss, a lost CAS race and a refused `add` are answers, variants of the operation's outcome.
@@ -150,7 +173,7 @@ pub struct Store {
     /// Flushes begun and done. After each the crawler walks everything once and lifts the marks.
     flushes_begun: AtomicU64,
     flushes_done: AtomicU64,
-    mover: Mutex<Mover>,
+    mover: CachePadded<Mutex<Mover>>,
     /// What the operator has ordered to be moved. Under the mover, and nothing under it.
     order: Mutex<Option<Order>>,
     /// Whether pages may move other than by need; how readily they do so by themselves, and the
@@ -159,7 +182,7 @@ pub struct Store {
     automove: AtomicU32,
     automove_window_s: AtomicU32,
     last_busy: Mutex<Option<Busy>>,
-    crawler: Mutex<crawler::Crawler>,
+    crawler: CachePadded<Mutex<crawler::Crawler>>,
 }
 
 impl Store {
@@ -221,13 +244,13 @@ impl Store {
             flush_due: AtomicU64::new(u64::MAX),
             flushes_begun: AtomicU64::new(0),
             flushes_done: AtomicU64::new(0),
-            mover: Mutex::default(),
+            mover: CachePadded::default(),
             order: Mutex::default(),
             reassign: settings.reassign,
             automove: AtomicU32::new(settings.automove.level()),
             automove_window_s: AtomicU32::new(settings.automove_window_s),
             last_busy: Mutex::default(),
-            crawler: Mutex::default(),
+            crawler: CachePadded::default(),
         }))
     }
 

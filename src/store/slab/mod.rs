@@ -145,7 +145,7 @@ pub(crate) struct Slabs {
     /// Pages that have ever been in use: those with lower numbers.
     pages_touched: AtomicU32,
     classes: Box<[CachePadded<SlabClass>]>,
-    pool: Mutex<Pool>,
+    pool: CachePadded<Mutex<Pool>>,
     /// Bytes of chunks ever taken: the clock that eviction ages are measured by.
     allocated: CachePadded<AtomicU64>,
     /// The index asked for a segment and there was no page.
@@ -173,7 +173,7 @@ impl Slabs {
             reserved,
             limit: AtomicU32::new(geometry.pages),
             pages_touched: AtomicU32::new(0),
-            pool: Mutex::default(),
+            pool: CachePadded::default(),
             geometry,
             allocated: CachePadded::default(),
             index_hungry: AtomicBool::new(false),
@@ -258,7 +258,9 @@ impl Slabs {
         if taken == 0 && class == INDEX {
             self.index_hungry.store(true, Ordering::Relaxed);
         }
-        self.count_allocated(class, taken);
+        if taken > 0 {
+            self.count_allocated(class, taken);
+        }
         taken
     }
 
