@@ -16,7 +16,7 @@ use nuthatch::server::{EXIT_OS, EXIT_USAGE, Running, Server, process};
 use scratch::Scratch;
 use socket2::SockRef;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -783,5 +783,176 @@ fn a_page_moves_as_ordered_while_the_server_runs() {
         let stats = String::from_utf8(client.rest()).unwrap();
         stats.contains("STAT slab_reassign_running 0\r\nSTAT slabs_moved 1\r\n")
     });
+    server.stop().unwrap();
+}
+
+/// Numbers that the clients of the test below add to, and keys that they fight about.
+const COUNTERS: usize = 4;
+const KEYS: u64 = 24;
+
+/// What clients were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told {
+    hits: u64,
+    misses: u64,
+    stored: u64,
+    deleted: u64,
+    not_deleted: u64,
+    counted: u64,
+}
+
+impl Told {
+    fn and(self, other: Self) -> Self {
+        Self {
+            hits: self.hits + other.hits,
+            misses: self.misses + other.misses,
+            stored: self.stored + other.stored,
+            deleted: self.deleted + other.deleted,
+            not_deleted: self.not_deleted + other.not_deleted,
+            counted: self.counted + other.counted,
+        }
+    }
+}
+
+/// A client that asks for this and that, sixteen requests at a time, and believes nothing.
+struct Fighter {
+    replies: BufReader<TcpStream>,
+    dice: u64,
+    /// The highest value of each counter that it has been told.
+    highest: [u64; COUNTERS],
+    told: Told,
+}
+
+impl Fighter {
+    fn of(server: &Running, seed: u64) -> Self {
+        Self {
+            replies: BufReader::new(Client::of(server).stream),
+            dice: seed,
+            highest: [0; COUNTERS],
+            told: Told::default(),
+        }
+    }
+
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice % sides
+    }
+
+    fn fight(mut self, until: Instant) -> Told {
+        while Instant::now() < until {
+            let requests: Vec<_> = (0..16).map(|_| (self.roll(8), self.roll(KEYS))).collect();
+            let bytes: Vec<u8> = requests
+                .iter()
+                .flat_map(|&(kind, key)| self.request(kind, key))
+                .collect();
+            self.replies.get_ref().write_all(&bytes).unwrap();
+            for (kind, key) in requests {
+                self.hear(kind, key);
+            }
+        }
+        self.told
+    }
+
+    fn request(&mut self, kind: u64, key: u64) -> Vec<u8> {
+        match kind {
+            0..4 => format!("get k{key}\r\n").into_bytes(),
+            4 | 5 => {
+                // One in eight is sent from where it lies, the others are copied.
+                let most = if self.roll(8) == 0 { 40_000 } else { 300 };
+                let fill = b'a' + self.roll(26) as u8;
+                let mut value = format!("k{key}:").into_bytes();
+                value.resize(value.len() + self.roll(most) as usize, fill);
+                set(&format!("k{key}"), &value)
+            }
+            6 => format!("delete k{key}\r\n").into_bytes(),
+            _ => format!("incr n{} 1\r\n", key as usize % COUNTERS).into_bytes(),
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.replies.read_line(&mut line).unwrap();
+        line
+    }
+
+    fn hear(&mut self, kind: u64, key: u64) {
+        let line = self.line();
+        match (kind, line.trim_end()) {
+            (0..4, "END") => self.told.misses += 1,
+            (0..4, head) => self.hear_value(key, head),
+            (4 | 5, "STORED") => self.told.stored += 1,
+            (6, "DELETED") => self.told.deleted += 1,
+            (6, "NOT_FOUND") => self.told.not_deleted += 1,
+            (7, number) => {
+                let value = number.parse().unwrap();
+                let highest = &mut self.highest[key as usize % COUNTERS];
+                assert!(value > *highest, "{value} after {highest}");
+                *highest = value;
+                self.told.counted += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn hear_value(&mut self, key: u64, head: &str) {
+        let len = head.strip_prefix(&format!("VALUE k{key} 0 ")).unwrap();
+        let len: usize = len.parse().unwrap();
+        let mut value = vec![0; len + 2];
+        self.replies.read_exact(&mut value).unwrap();
+        let fill = value.strip_prefix(format!("k{key}:").as_bytes()).unwrap();
+        let fill = fill.strip_suffix(b"\r\n").unwrap();
+        assert!(
+            fill.windows(2).all(|two| two[0] == two[1]),
+            "a value of one writer: {}",
+            excerpt(&value)
+        );
+        assert_eq!(self.line(), "END\r\n");
+        self.told.hits += 1;
+    }
+}
+
+#[test]
+fn what_sixty_four_clients_of_eight_workers_are_told_adds_up() {
+    let server = start(Settings {
+        threads: 8,
+        ..settings()
+    });
+    let mut client = Client::of(&server);
+    for counter in 0..COUNTERS {
+        client.ask(&set(&format!("n{counter}"), b"0"), b"STORED\r\n");
+    }
+    let until = Instant::now() + Duration::from_secs(2);
+    let told = thread::scope(|scope| {
+        let fighters: Vec<_> = (1..=64)
+            .map(|seed| Fighter::of(&server, seed))
+            .map(|fighter| scope.spawn(move || fighter.fight(until)))
+            .collect();
+        let told = fighters.into_iter().map(|fighter| fighter.join().unwrap());
+        told.fold(Told::default(), Told::and)
+    });
+    client.send(b"stats\r\nget n0 n1 n2 n3\r\nquit\r\n");
+    let text = String::from_utf8(client.rest()).unwrap();
+    let stat = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| {
+            let line = line.strip_prefix("STAT ")?.strip_prefix(name)?;
+            line.strip_prefix(' ')
+        });
+        line.unwrap().parse().unwrap()
+    };
+    let counted = Told {
+        hits: stat("get_hits"),
+        misses: stat("get_misses"),
+        stored: stat("cmd_set") - COUNTERS as u64,
+        deleted: stat("delete_hits"),
+        not_deleted: stat("delete_misses"),
+        counted: stat("incr_hits"),
+    };
+    assert_eq!(counted, told);
+    assert_eq!(stat("cmd_get"), told.hits + told.misses);
+    let numbers = text.lines().filter_map(|line| line.parse::<u64>().ok());
+    assert_eq!(numbers.sum::<u64>(), told.counted);
+    assert!(told.hits > 0 && told.misses > 0 && told.deleted > 0 && told.not_deleted > 0);
     server.stop().unwrap();
 }
