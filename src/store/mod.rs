@@ -57,7 +57,7 @@
 //! | that has to evict    | also a victim's stripe       | the victim's header and bucket         |
 //! | of every 32 of those | 5 times their class          | class's readings, clock of allocations |
 //!
-//! (32 where an item takes up to 128 bytes; above that, as many as fit [`STOCK_BYTES`](lane).) All
+//! (32 where an item takes up to 128 bytes; above that, as many as fit 4 KiB, see `lane`.) All
 //! else that a request writes is its lane's own: tallies, magazines and the lock before them.
 //! What belongs to one lane, one stripe or one class, and what is seldom written amid what all
 //! read (the pool, the mover, the crawler), has whole cache lines to itself: nobody pays for a
