@@ -37,7 +37,8 @@ pub(crate) fn write_parts(socket: RawFd, parts: &[Part<'_>]) -> io::Result<usize
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Parts of one write at most: a value of 1 MiB in chunks of 16 KiB, and what is between values.
+/// Parts of one write at most: a value of 1 MiB in the smallest chunks of a long one, and
+/// what is between values.
 pub(crate) const PARTS_MAX: usize = 72;
 
 /// Who a process can become.

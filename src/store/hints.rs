@@ -94,6 +94,7 @@ mod tests {
             chunk_min: None,
             unit: 8,
             sparse: false,
+            page_size: 64 << 10,
         };
         Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing), 0).unwrap()
     }

@@ -27,7 +27,7 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::key::{KEY_LEN_MAX, Key};
-use crate::store::slab::{CHUNK_MAX, ChunkRef, Slabs};
+use crate::store::slab::{ChunkRef, Slabs, WHOLE_MAX};
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 16;
@@ -218,26 +218,22 @@ impl Shape {
         HEADER + self.key_len + self.optional()
     }
 
-    /// Whether it is too long for any one chunk.
+    /// Whether it is too long for one chunk.
     #[inline]
     pub(crate) fn is_chained(self) -> bool {
-        self.whole_len() > CHUNK_MAX as usize
+        self.whole_len() > WHOLE_MAX as usize
     }
 
-    /// Value bytes that the first chunk holds.
+    /// Bytes that want a place in the first chunk: the whole item, and what a chain adds.
     #[inline]
-    pub(crate) fn first_part(self) -> usize {
-        if self.is_chained() {
-            CHUNK_MAX as usize - HEADER - self.key_len - self.optional() - 8
-        } else {
-            self.value_len as usize
-        }
+    pub(crate) fn first_len(self) -> usize {
+        self.whole_len() + if self.is_chained() { 8 } else { 0 }
     }
-}
 
-/// Value bytes that one continuation chunk of `size` bytes holds.
-pub(crate) const fn continuation_capacity(size: u32) -> usize {
-    size as usize - HEADER
+    /// Value bytes that fill the first chunk of a chain, if that is one of `size` bytes.
+    fn first_part(self, size: u32) -> u32 {
+        size - (self.first_len() as u32 - self.value_len)
+    }
 }
 
 /// Reading and writing of items in chunks.
@@ -317,7 +313,11 @@ impl Slabs {
         shape: Shape,
     ) -> Header {
         header.key_len = key.as_bytes().len() as u8;
-        header.part_len = shape.first_part() as u32;
+        header.part_len = if shape.is_chained() {
+            shape.first_part(self.table.size(self.class_of(chunk)))
+        } else {
+            shape.value_len
+        };
         self.arena
             .write(self.offset(chunk) + HEADER, key.as_bytes());
         self.write_options(chunk, header, shape)

@@ -204,6 +204,7 @@ impl Store {
                 .map(|bytes| bytes + item::HEADER as u32),
             unit: 1 << geometry.unit_shift,
             sparse: limit < 32 << 20,
+            page_size: 1 << geometry.page_shift,
         });
         let classes = table.len();
         let most = if settings.limit_adjustable {

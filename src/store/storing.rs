@@ -122,10 +122,7 @@ impl Store {
 
     /// The class of an item's first chunk.
     pub(crate) fn first_class(&self, shape: Shape) -> ClassId {
-        self.slabs
-            .table
-            .fitting(shape.whole_len())
-            .unwrap_or_else(|| self.slabs.table.largest())
+        self.slabs.table.piece(shape.first_len())
     }
 
     /// Whether an item of `shape` can take the place of one with this header in a chunk of `class`.

@@ -4,11 +4,11 @@ use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
 use crate::base::key::KEY_LEN_MAX;
 use crate::store::index::Print;
-use crate::store::item::{Header, Shape, continuation_capacity, state};
+use crate::store::item::{HEADER, Header, Shape, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{StoreError, StoreMode, StoreOutcome, StoreRequest, Stored};
 use crate::store::pin::PinnedValue;
-use crate::store::slab::{CHUNK_MAX, ChunkRef};
+use crate::store::slab::{ChunkRef, WHOLE_MAX};
 use crate::store::storing::{Linked, Linking, Verdict};
 use crate::store::stripe::Found;
 use crate::store::{COPY_MAX, HashedKey};
@@ -80,7 +80,7 @@ impl Lane {
             request: *request,
             first,
             last: first,
-            room: shape.first_part() as u32,
+            room: self.store.slabs.header(first).part_len,
             missing: value_len,
         })
     }
@@ -109,13 +109,9 @@ impl Lane {
     }
 
     fn extend_chain(&mut self, upload: &mut Upload, now: Now) -> Result<(), StoreError> {
-        let part = (upload.missing as usize).min(continuation_capacity(CHUNK_MAX));
-        let class = self
-            .store
-            .slabs
-            .table
-            .fitting(part + CHUNK_MAX as usize - continuation_capacity(CHUNK_MAX))
-            .expect("a part is no longer than a chunk holds");
+        let table = &self.store.slabs.table;
+        let class = table.piece(HEADER + upload.missing as usize);
+        let part = upload.missing.min(table.size(class) - HEADER as u32);
         let chunk = self
             .take_chunk(class, now)
             .ok_or_else(|| self.no_memory(class))?;
@@ -123,7 +119,7 @@ impl Lane {
         let header = Header {
             key_len: 0,
             access: 0,
-            part_len: part as u32,
+            part_len: part,
             state: state::LINKED,
             low: ChunkRef::NONE.0,
             high: upload.first.0,
@@ -131,7 +127,7 @@ impl Lane {
         slabs.set_header(chunk, header);
         slabs.set_next(upload.last, slabs.header(upload.last), chunk);
         upload.last = chunk;
-        upload.room = part as u32;
+        upload.room = part;
         Ok(())
     }
 
@@ -365,7 +361,7 @@ impl Lane {
             Addition::Bytes(bytes) => return self.fill(upload, bytes, now),
             Addition::Chunks(first) => *first,
         };
-        let mut piece = Vec::with_capacity(CHUNK_MAX as usize);
+        let mut piece = Vec::with_capacity(WHOLE_MAX as usize);
         while !chunk.is_none() {
             let slabs = &self.store.slabs;
             let header = slabs.header(chunk);

@@ -7,16 +7,23 @@
 //! | 24 .. 136 B     | 8 B                             | small items are many                |
 //! | 136 B .. 2176 B | 8 an octave, at `136 * 2^n`     | round values, key and header fit    |
 //! | 2 KiB .. 16 KiB | whole fractions of 64 KiB       | no tail is left in a page           |
-//! | above           | none: chains of 16 KiB chunks   | the last piece takes what fits      |
+//! | 32, 64 KiB      | halves, to a quarter of a page  | pieces of longer items              |
 //!
 //! Sizes between 136 B and 2 KiB are then widened to use up a 64 KiB page. The anchor is 136 and
 //! not 128 because values of 2^n bytes are common and an item adds a header and a key to them.
+//!
+//! Items above 16 KiB are chains. Each piece fills the largest chunk that it can fill, and what
+//! remains below 16 KiB at the end takes what fits: so large chunks waste nothing, however few
+//! sizes of them there are. A page of 64 KiB, as small limits have, has no chunks above 16 KiB.
 
 use crate::base::number::usize_from;
 use crate::store::outcome::ClassId;
 
-/// The largest chunk in bytes. Longer items are chains.
-pub(crate) const CHUNK_MAX: u32 = 16 << 10;
+/// The longest item in one chunk, in bytes. Longer items are chains.
+pub(crate) const WHOLE_MAX: u32 = 16 << 10;
+
+/// Larger chunks, for pieces of chains, as far as pages hold four.
+const LARGE: [u32; 2] = [32 << 10, 64 << 10];
 
 /// The smallest page; larger pages are multiples of it.
 pub(crate) const PAGE_MIN: u32 = 64 << 10;
@@ -36,7 +43,7 @@ const OCTAVE_MAX: u32 = 2176;
 pub(crate) struct ClassTable {
     /// Chunk size by class number; `sizes[0]` is the index's.
     sizes: Vec<u32>,
-    /// Class number by item length in units of eight bytes, rounded up.
+    /// Class number by item length in units of eight bytes, rounded up; to [`WHOLE_MAX`].
     by_length: Vec<u8>,
 }
 
@@ -51,6 +58,8 @@ pub(crate) struct Spacing {
     pub(crate) unit: u32,
     /// Use every second class only: for limits so small that pages are scarce.
     pub(crate) sparse: bool,
+    /// Bytes of a page.
+    pub(crate) page_size: u32,
 }
 
 impl ClassTable {
@@ -64,6 +73,7 @@ impl ClassTable {
             *size = size.next_multiple_of(spacing.unit);
         }
         sizes.dedup();
+        sizes.extend(LARGE.iter().filter(|&size| size * 4 <= spacing.page_size));
         sizes.insert(0, SEGMENT_SIZE);
         assert!(sizes.len() <= CLASSES, "tools iterate over 63 class ids");
         let by_length = lengths(&sizes);
@@ -76,6 +86,15 @@ impl ClassTable {
         self.by_length
             .get(len.wrapping_add(7) / 8)
             .map(|&class| ClassId(class))
+    }
+
+    /// The class for the next piece of a chain of which `len` bytes are left, its header included:
+    /// the largest that they fill, or that which fits.
+    pub(crate) fn piece(&self, len: usize) -> ClassId {
+        self.fitting(len).unwrap_or_else(|| {
+            let filled = self.sizes.iter().rposition(|&size| size as usize <= len);
+            ClassId(filled.expect("a chunk is shorter than what fits none") as u8)
+        })
     }
 
     /// The class of the largest chunks.
@@ -103,7 +122,7 @@ impl ClassTable {
 fn lengths(sizes: &[u32]) -> Vec<u8> {
     let mut by_length = vec![];
     let mut class = 1;
-    for units in 0..=usize_from(u64::from(CHUNK_MAX)) / 8 {
+    for units in 0..=usize_from(u64::from(WHOLE_MAX)) / 8 {
         while (sizes[class] as usize) < units * 8 {
             class += 1;
         }
@@ -146,12 +165,13 @@ fn widened(size: u32) -> u32 {
 fn geometric(factor: f64, chunk_min: u32) -> Vec<u32> {
     let mut sizes = vec![];
     let mut size = chunk_min.next_multiple_of(8);
-    while sizes.len() < CLASSES - 2 && f64::from(size) < f64::from(CHUNK_MAX) / factor {
+    while sizes.len() < CLASSES - 2 - LARGE.len() && f64::from(size) < f64::from(WHOLE_MAX) / factor
+    {
         sizes.push(size);
         let next = (f64::from(size) * factor) as u32;
         size = next.next_multiple_of(8).max(size + 8);
     }
-    sizes.push(CHUNK_MAX);
+    sizes.push(WHOLE_MAX);
     sizes
 }
 
@@ -165,6 +185,7 @@ mod tests {
             chunk_min: None,
             unit,
             sparse,
+            page_size: 256 << 10,
         })
     }
 
@@ -178,7 +199,7 @@ mod tests {
             table(Some(1.01), 8, false),
             table(Some(2.0), 16, false),
         ] {
-            for len in 1..=CHUNK_MAX as usize {
+            for len in 1..=WHOLE_MAX as usize {
                 let class = table.fitting(len).unwrap();
                 assert!(
                     table.size(class) as usize >= len,
@@ -187,15 +208,51 @@ mod tests {
                 let below = ClassId(class.0 - 1);
                 assert!(class.0 == 1 || (table.size(below) as usize) < len);
             }
-            assert_eq!(table.fitting(CHUNK_MAX as usize + 1), None);
-            assert_eq!(table.size(table.largest()), CHUNK_MAX);
+            assert_eq!(table.fitting(WHOLE_MAX as usize + 1), None);
+            assert_eq!(table.size(table.largest()), LARGE[1]);
+        }
+    }
+
+    #[test]
+    fn pieces_fill_their_chunks_until_the_rest_fits_one() {
+        let table = table(None, 8, false);
+        for (len, sizes) in [
+            (WHOLE_MAX + 1, vec![16]),
+            ((32 << 10) - 1, vec![16]),
+            (100 << 10, vec![64, 32]),
+            (200 << 10, vec![64, 64, 64]),
+        ] {
+            let mut left = len;
+            for size in sizes {
+                assert_eq!(table.size(table.piece(left as usize)), size << 10);
+                left -= size << 10;
+            }
+            assert_eq!(
+                Some(table.piece(left as usize)),
+                table.fitting(left as usize)
+            );
+        }
+    }
+
+    #[test]
+    fn chunks_are_at_most_a_quarter_of_a_page() {
+        for (page_size, largest) in [(64 << 10, 16 << 10), (128 << 10, 32 << 10)] {
+            let table = ClassTable::new(Spacing {
+                factor: None,
+                chunk_min: None,
+                unit: 8,
+                sparse: false,
+                page_size,
+            });
+            assert_eq!(table.size(table.largest()), largest);
+            assert_eq!(table.size(table.piece(1 << 20)), largest);
         }
     }
 
     #[test]
     fn built_in_spacing_wastes_little() {
         let table = table(None, 8, false);
-        let lengths = 64..=CHUNK_MAX as usize;
+        let lengths = 64..=WHOLE_MAX as usize;
         let wasted: f64 = lengths
             .clone()
             .map(|len| 1.0 - len as f64 / f64::from(table.size(table.fitting(len).unwrap())))

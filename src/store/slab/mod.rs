@@ -18,7 +18,7 @@ mod page;
 mod pool;
 mod ring;
 
-pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing};
+pub(crate) use class::{ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing, WHOLE_MAX};
 pub(crate) use demand::{Demand, Epitaph, GHOST_HIT, Queue};
 pub(crate) use page::{Page, PageId};
 pub(crate) use ring::{Ring, RingEntry};

@@ -149,6 +149,7 @@ mod tests {
             chunk_min: None,
             unit: 8,
             sparse: false,
+            page_size: 64 << 10,
         };
         Slabs::new(
             Geometry::for_limit(bytes),

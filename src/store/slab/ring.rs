@@ -87,6 +87,7 @@ mod tests {
             chunk_min: None,
             unit: 8,
             sparse: false,
+            page_size: 64 << 10,
         };
         let slabs = Slabs::new(Geometry::for_limit(1 << 20), ClassTable::new(spacing), 1).unwrap();
         let entry = |n: u32| RingEntry {
