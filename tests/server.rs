@@ -222,6 +222,51 @@ fn input_may_be_cut_anywhere() {
     server.stop().unwrap();
 }
 
+/// What a client has sent before decides how much is read at once, and where to.
+#[test]
+fn large_values_come_in_pieces_of_any_length_with_small_requests_around_them() {
+    for memory_limit in [64 << 20, 1 << 30] {
+        let mut settings = settings();
+        settings.store.memory_limit = memory_limit;
+        let server = start(settings);
+        let mut client = Client::of(&server);
+        let mut random = 7_usize;
+        for len in [40_000_usize, 102_400, 3, 300_000, 65_536, 16_000, 1_000_000] {
+            let value: Vec<u8> = (0..len).map(|n| ((n * 7 + len) % 251) as u8).collect();
+            let small = set("small", b"a value");
+            let large = set("large", &value);
+            let request = [&small[..], &large, &small, &large, b"get large small\r\n"].concat();
+            let got = found("large", &value);
+            let got = [
+                &got[..got.len() - b"END\r\n".len()],
+                &found("small", b"a value"),
+            ]
+            .concat();
+            let mut rest = &request[..];
+            while !rest.is_empty() {
+                random = random * 69_069 % 1_000_003;
+                let piece = [1, 100, 5_000, 70_000, 400_000][random % 5].min(rest.len());
+                client.send(&rest[..piece]);
+                rest = &rest[piece..];
+                if random.is_multiple_of(3) {
+                    Client::of(&server).ask(b"get none\r\n", b"END\r\n");
+                }
+            }
+            client.expect(&b"STORED\r\n".repeat(4));
+            client.expect(&got);
+            client.ask(&small.repeat(2_000), &b"STORED\r\n".repeat(2_000));
+        }
+        let bad = [
+            &b"set large 0 0 100000\r\n"[..],
+            &[b'x'; 100_000],
+            b"no end",
+        ]
+        .concat();
+        client.ask(&bad, b"CLIENT_ERROR bad data chunk\r\n");
+        server.stop().unwrap();
+    }
+}
+
 #[test]
 fn a_session_of_bare_line_feeds_can_be_typed_byte_by_byte() {
     let server = start(settings());

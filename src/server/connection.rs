@@ -9,13 +9,17 @@
 //!                       └─ not consumed: saved              └─ not sent: held
 //! ```
 //!
+//! Of a large value only the beginning goes that way. The kernel writes the rest to where it will
+//! lie in the store, and what follows the value to the scratch buffer, in one read.
+//!
 //! What the session leaves behind is of two kinds. After `NeedInput` it is less than one request,
 //! at most [`Session::INPUT_MAX`] bytes. After `Yield` or `Full` it is *runnable*, at most a
 //! scratch buffer's worth, and is executed from where it was saved before anything more is read.
 
-use crate::base::part::Part;
+use crate::base::clock::Now;
+use crate::base::part::{Gap, Part};
 use crate::server::Hub;
-use crate::server::os::{self, PARTS_MAX};
+use crate::server::os::{self, GAPS_MAX, PARTS_MAX};
 use crate::server::roster::{self, Client, Entry, Roll};
 use crate::server::socket::Socket;
 use crate::session::{Context, Output, Progress, Session};
@@ -29,6 +33,10 @@ use std::sync::atomic::Ordering;
 /// Bytes read in one turn at most. Large enough that a big value comes in few system calls, small
 /// enough that a turn takes well under a millisecond.
 pub(crate) const READ_LEN: usize = 256 << 10;
+
+/// Bytes read at once where large values are expected: a request's line and the value's beginning.
+/// What follows of the value is then received where it will lie, and not copied there.
+const HEAD_LEN: usize = 4 << 10;
 
 /// Bytes sent in one turn at most, so that a client fetching a huge value shares the worker.
 const SEND_MAX: usize = 1 << 20;
@@ -115,6 +123,15 @@ enum Sent {
     Broken,
 }
 
+/// What a read has brought.
+struct Received {
+    count: usize,
+    /// How much of it is the session's input; the rest is where it belongs already.
+    input: usize,
+    /// There was no room for more.
+    filled: bool,
+}
+
 /// Input that was received and not consumed.
 #[derive(Debug, Default)]
 struct Saved {
@@ -142,6 +159,8 @@ pub(crate) struct Connection {
     listener: u16,
     /// The socket may have bytes that no further edge will announce.
     readable: bool,
+    /// Large values have been coming: less is read at once, so that less of the next is copied.
+    large: bool,
     /// The peer has ended its direction: read on until the end is reached.
     hung_up: bool,
     /// WRITABLE has been asked for.
@@ -169,6 +188,7 @@ impl Connection {
             state: roster::NEW,
             listener: client.listener,
             readable: false,
+            large: false,
             hung_up: false,
             watches_writable: false,
             queued: false,
@@ -242,7 +262,7 @@ impl Connection {
         let next = if self.saved.runnable {
             self.resume(desk, rounds)
         } else {
-            self.receive(desk, rounds)
+            self.receive_all(desk, rounds)
         };
         match self.send(desk) {
             Sent::All => next,
@@ -289,6 +309,17 @@ impl Connection {
         desk.roll().leave(&self.entry);
     }
 
+    /// Reads and runs what came; a large value of which the beginning has come is gone on with at
+    /// once.
+    fn receive_all(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
+        let read_head = self.large && !self.session.awaits_much();
+        let next = self.receive(desk, rounds);
+        if read_head && next == Turn::Again && self.session.awaits_much() {
+            return self.receive(desk, rounds);
+        }
+        next
+    }
+
     /// Reads once and runs what came.
     ///
     /// A short read proves that the socket is empty, and the next bytes raise an edge; reading
@@ -306,35 +337,74 @@ impl Connection {
         else {
             return Turn::Close; // A request longer than the longest: the session let it pass.
         };
-        let (count, filled) = match self.socket.read(room) {
-            Ok(0) => return Turn::Close,
-            Ok(count) => (count, count == room.len()),
+        let most = if self.large { HEAD_LEN } else { room.len() };
+        let room = &mut room[..most];
+        let shared = &desk.hub.shared;
+        let now = shared.clock.now();
+        let read = if left == 0 && self.session.awaits_much() {
+            self.read_value(&mut desk.lane, room, now)
+        } else {
+            self.socket.read(room).map(|count| Received {
+                count,
+                input: count,
+                filled: count == most,
+            })
+        };
+        let received = match read {
+            Ok(received) if received.count == 0 => return Turn::Close,
+            Ok(received) => received,
             Err(error) => return self.after_read_error(&error),
         };
-        self.readable = filled || self.hung_up;
+        self.readable = received.filled || self.hung_up;
         desk.scratch[..left].copy_from_slice(&self.saved.bytes[self.saved.from..]);
-        let shared = &desk.hub.shared;
-        shared.counters[desk.worker].bytes_read.add(count as u64);
-        let ticks = shared.clock.now().ticks;
-        if self.last_active != ticks {
-            self.last_active = ticks;
-            self.entry.set_active(ticks);
+        let bytes_read = &shared.counters[desk.worker].bytes_read;
+        bytes_read.add(received.count as u64);
+        if self.last_active != now.ticks {
+            self.last_active = now.ticks;
+            self.entry.set_active(now.ticks);
         }
-        let input = &desk.scratch[..left + count];
+        let input = &desk.scratch[..left + received.input];
         let mut run = Run {
             hub: &desk.hub,
             worker: desk.worker,
             lane: &mut desk.lane,
             output: &mut desk.output,
             rounds,
+            large: false,
         };
         let (consumed, progress) = run.advance(&mut self.session, input);
+        // Small requests that fill a short read end the expectation.
+        self.large = run.large || self.large && !received.filled;
         self.saved = Saved {
             bytes: input[consumed..].to_vec(),
             from: 0,
             runnable: false,
         };
         self.next(progress)
+    }
+
+    /// Reads what is missing of the value that is coming in to where it will lie, and what follows
+    /// it into `rest`.
+    fn read_value(&mut self, lane: &mut Lane, rest: &mut [u8], now: Now) -> io::Result<Received> {
+        let mut gaps = [Gap::EMPTY; GAPS_MAX];
+        let most = READ_LEN as u32;
+        let (gap_count, reach_end) = self.session.gaps(lane, most, &mut gaps, now);
+        let gaps = &gaps[..gap_count];
+        let room: usize = gaps.iter().map(Gap::len).sum();
+        // Without any there is no memory: reading on finds that out.
+        let rest_len = if reach_end || room == 0 {
+            rest.len()
+        } else {
+            0
+        };
+        let read = os::read_gaps(self.socket.fd(), gaps, &mut rest[..rest_len]);
+        let count = *read.as_ref().unwrap_or(&0);
+        self.session.filled(lane, count.min(room) as u32);
+        read.map(|count| Received {
+            count,
+            input: count.saturating_sub(room),
+            filled: count == room + rest_len,
+        })
     }
 
     fn after_read_error(&mut self, error: &io::Error) -> Turn {
@@ -356,6 +426,7 @@ impl Connection {
             lane: &mut desk.lane,
             output: &mut desk.output,
             rounds,
+            large: false,
         };
         let input = &self.saved.bytes[self.saved.from..];
         let (consumed, progress) = run.advance(&mut self.session, input);
@@ -424,6 +495,8 @@ struct Run<'a> {
     lane: &'a mut Lane,
     output: &'a mut Output,
     rounds: u32,
+    /// A large value has come or begun to.
+    large: bool,
 }
 
 impl Run<'_> {
@@ -441,6 +514,7 @@ impl Run<'_> {
         loop {
             let step = session.advance(&mut context, &input[consumed..], self.output);
             consumed += step.consumed;
+            self.large |= step.large;
             if step.progress != Progress::Yield {
                 return (consumed, step.progress);
             }

@@ -13,7 +13,7 @@
 
 #![expect(unsafe_code, reason = "the operating system's interface is C")]
 
-use crate::base::part::Part;
+use crate::base::part::{Gap, Part};
 use std::ffi::{CString, c_char, c_int};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -36,6 +36,28 @@ pub(crate) fn write_parts(socket: RawFd, parts: &[Part<'_>]) -> io::Result<usize
     let sent = unsafe { libc::writev(socket, vectors.as_ptr(), count) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
+
+/// Receives into `gaps` in order and then into `rest`, as many bytes as there are.
+pub(crate) fn read_gaps(socket: RawFd, gaps: &[Gap<'_>], rest: &mut [u8]) -> io::Result<usize> {
+    let last = libc::iovec {
+        iov_base: rest.as_mut_ptr().cast(),
+        iov_len: rest.len(),
+    };
+    let gaps = &gaps[..gaps.len().min(GAPS_MAX)];
+    let vectors: [libc::iovec; GAPS_MAX + 1] = std::array::from_fn(|n| {
+        gaps.get(n).map_or(last, |gap| libc::iovec {
+            iov_base: gap.start().cast(),
+            iov_len: gap.len(),
+        })
+    });
+    // SAFETY: Owned for the vectors and `rest`; each gap's words stay mapped while it is borrowed
+    // and are atomics, so that what the kernel writes there races with no plain access.
+    let received = unsafe { libc::readv(socket, vectors.as_ptr(), gaps.len() as c_int + 1) };
+    usize::try_from(received).map_err(|_| io::Error::last_os_error())
+}
+
+/// Gaps of one read at most: 256 KiB in the smallest chunks of a long value.
+pub(crate) const GAPS_MAX: usize = 18;
 
 /// Parts of one write at most: a value of 1 MiB in the smallest chunks of a long one, and
 /// what is between values.

@@ -21,7 +21,8 @@
 //! it speaks, once. Where the operator asks for logins, a connection begins in a state in which
 //! nothing but a login is understood.
 //!
-//! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. A line
+//! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. What is
+//! missing of an upload may also be brought past the input, by [`Session::gaps`]. A line
 //! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
 //! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
 
@@ -44,6 +45,9 @@ pub use datagram::{DATAGRAM_REPLY_MAX, answer_datagram};
 pub use output::Output;
 pub use shared::{Context, Host, Shared};
 
+use crate::base::clock::Now;
+use crate::base::number::usize_from;
+use crate::base::part::Gap;
 use crate::base::settings::{ProtocolChoice, Settings};
 use crate::protocol::binary::MAGIC_REQUEST;
 use crate::session::auth::{Sasl, TextLogin};
@@ -60,6 +64,9 @@ use std::mem;
 /// client that does not read costs little.
 pub const OUTPUT_MARK: usize = 256 << 10;
 
+/// Bytes of a value that are worth receiving where they will lie.
+const GAP_MIN: u32 = 8 << 10;
+
 /// How far a call got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
@@ -67,6 +74,8 @@ pub struct Advance {
     pub consumed: usize,
     /// Why it went no further.
     pub progress: Progress,
+    /// A large value has come or begun to: likely the next one is as large.
+    pub large: bool,
 }
 
 /// Why a call went no further, and what the connection is to do.
@@ -180,6 +189,7 @@ impl Session {
                 return Advance {
                     consumed: turn.at,
                     progress,
+                    large: turn.large || self.receives_large(),
                 };
             }
         }
@@ -230,6 +240,44 @@ impl Session {
                 step
             }
             Grammar::Unheard(_) | Grammar::Text => classic::command(turn),
+        }
+    }
+
+    fn receives_large(&self) -> bool {
+        matches!(&self.state, State::Upload(upload) if upload.large)
+    }
+
+    /// Whether so much of a value is missing that it is worth receiving where it will lie.
+    #[must_use]
+    pub fn awaits_much(&self) -> bool {
+        matches!(&self.state, State::Upload(upload) if upload.missing() >= GAP_MIN)
+    }
+
+    /// Where the next bytes of the value go that is coming in, for the kernel to write, at most
+    /// `most` of them. Returns how many of `gaps` there are, and whether all that is missing has
+    /// room in them.
+    ///
+    /// Tell [`filled`](Self::filled) how many bytes came, before anything else.
+    pub fn gaps<'a>(
+        &mut self,
+        lane: &'a mut Lane,
+        most: u32,
+        gaps: &mut [Gap<'a>],
+        now: Now,
+    ) -> (usize, bool) {
+        let State::Upload(upload) = &mut self.state else {
+            return (0, false);
+        };
+        let missing = usize_from(u64::from(upload.missing()));
+        let count = upload.gaps(lane, most, gaps, now);
+        let room: usize = gaps[..count].iter().map(Gap::len).sum();
+        (count, room == missing)
+    }
+
+    /// `count` bytes of the value are in the gaps.
+    pub fn filled(&mut self, lane: &mut Lane, count: u32) {
+        if let State::Upload(upload) = &mut self.state {
+            upload.filled(lane, count);
         }
     }
 

@@ -4,8 +4,10 @@
 //! rest is the same: a value that is whole in the input is stored at once, another is received
 //! piece by piece, a refused one is answered and then skipped.
 
+use crate::base::clock::Now;
 use crate::base::key::Key;
 use crate::base::number::usize_from;
+use crate::base::part::Gap;
 use crate::protocol::meta::{MetaLine, parse};
 use crate::protocol::text::ErrorLine;
 use crate::protocol::text::reply::CRLF;
@@ -15,6 +17,10 @@ use crate::session::meta::MetaFinish;
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, State, tally};
 use crate::store::{self, HashedKey, Lane, StoreError, StoreRequest, Stored};
+
+/// A value of so many bytes is better received where it will lie than copied there: that saves more
+/// than another system call costs.
+const LARGE_MIN: usize = 32 << 10;
 
 /// What to answer when a value has come in, or cannot.
 #[derive(Clone, Copy, Debug)]
@@ -170,11 +176,34 @@ pub(super) struct Upload {
     finish: Kept,
     /// What must follow.
     trailer: &'static [u8],
+    /// It is worth receiving where it will lie.
+    pub(super) large: bool,
     /// Its key: the line that named it is gone.
     key: Box<[u8]>,
 }
 
 impl Upload {
+    /// Bytes of the value that are still to come.
+    pub(super) fn missing(&self) -> u32 {
+        self.inner.missing()
+    }
+
+    /// [`Lane::gaps`].
+    pub(super) fn gaps<'a>(
+        &mut self,
+        lane: &'a mut Lane,
+        most: u32,
+        gaps: &mut [Gap<'a>],
+        now: Now,
+    ) -> usize {
+        lane.gaps(&mut self.inner, most, gaps, now)
+    }
+
+    /// [`Lane::filled`].
+    pub(super) fn filled(&mut self, lane: &mut Lane, count: u32) {
+        lane.filled(&mut self.inner, count);
+    }
+
     /// Gives its memory back.
     pub(super) fn abandon(self, lane: &mut Lane) {
         lane.abandon(self.inner);
@@ -185,6 +214,7 @@ impl Upload {
 pub(super) fn receive(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State {
     let (rest, trailer) = (turn.rest(), incoming.finish.trailer());
     let len = usize_from(u64::from(incoming.value_len));
+    turn.large |= len >= LARGE_MIN;
     if rest.len() < len + trailer.len() || !incoming.finish.is_followed_by(&rest[len..]) {
         return receive_slowly(turn, &incoming);
     }
@@ -226,6 +256,7 @@ fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: &Incoming<'_>) -> State {
             inner,
             finish: finish.keep(),
             trailer: finish.trailer(),
+            large: usize_from(u64::from(*value_len)) >= LARGE_MIN,
             key: key.key.as_bytes().into(),
         })),
         Err(error) => refuse(turn, incoming, error),

@@ -25,7 +25,7 @@
     reason = "item memory is shared between stripes; see the module docs"
 )]
 
-use crate::base::part::Part;
+use crate::base::part::{Gap, Part};
 use memmap2::{MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 use std::io;
 use std::mem::MaybeUninit;
@@ -154,6 +154,12 @@ impl Arena {
     pub(crate) fn part(&self, at: usize, len: usize) -> Part<'_> {
         let words = &self.words()[at / WORD..(at + len).div_ceil(WORD)];
         Part::of_words(words, at % WORD, len)
+    }
+
+    /// The `len` bytes from `at` on, for the kernel to write.
+    pub(crate) fn gap(&self, at: usize, len: usize) -> Gap<'_> {
+        let words = &self.words()[at / WORD..(at + len).div_ceil(WORD)];
+        Gap::of_words(words, at % WORD, len)
     }
 
     /// Appends the `len` bytes from `at` on to `out`.

@@ -22,7 +22,8 @@ use crate::store::outcome::ClassId;
 /// The longest item in one chunk, in bytes. Longer items are chains.
 pub(crate) const WHOLE_MAX: u32 = 16 << 10;
 
-/// Larger chunks, for pieces of chains, as far as pages hold four.
+/// Larger chunks, for pieces of chains, as far as pages hold four. Fewer pieces are fewer waits for
+/// memory; much larger ones would keep a stripe locked for long when they are moved.
 const LARGE: [u32; 2] = [32 << 10, 64 << 10];
 
 /// The smallest page; larger pages are multiples of it.
