@@ -32,9 +32,8 @@ use crate::store::slab::{ChunkRef, ClassState, INDEX, Queue, RingEntry};
 use crate::store::stripe::{Found, Stripe, Unlinked};
 use std::sync::atomic::Ordering;
 
-/// Hits that take an item from the ring into the main part. With one instead of two, all four
-/// recorded traces of this project miss up to 1.3 % less at sixteen combinations of trace and
-/// memory, and up to 4 % less where popularity drifts.
+/// Hits that take an item from the ring into the main part. With two, recorded traces miss up to
+/// 1.3 % more, and 2 to 3 % more where popularity drifts.
 const PROMOTION_HITS: u16 = 1;
 
 /// Candidates picked under one class lock, and loaded at once.
