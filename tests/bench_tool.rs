@@ -133,6 +133,35 @@ fn a_multiget_counts_each_of_its_keys() {
 }
 
 #[test]
+fn it_logs_in_where_a_server_wants_that() {
+    let (right, wrong) = (Scratch::new("users"), Scratch::new("others"));
+    std::fs::write(&*right, "nut:hatch\n").unwrap();
+    std::fs::write(&*wrong, "nut:cracker\n").unwrap();
+    for protocol in ["text", "meta", "binary"] {
+        let is_binary = protocol == "binary";
+        let settings = Settings {
+            tcp_port: Some(0),
+            auth_file: (!is_binary).then(|| right.to_path_buf()),
+            sasl: is_binary,
+            sasl_file: is_binary.then(|| right.to_path_buf()),
+            ..Settings::default()
+        };
+        let server = Server::bind(settings).unwrap().spawn().unwrap();
+        let words = format!("--prefill -k 50 -n 500 --verify -P {protocol} --login");
+        let json = bench(&server, &format!("{words} {}", right.display()));
+        assert_clean(&json);
+        assert_eq!(count(&json, "hits"), 500);
+        let refused = tool(&format!("{words} {}", wrong.display()))
+            .args(["--server", &server.addresses()[0].to_string()])
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{protocol}");
+        let complaint = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(complaint.contains("log in"), "{complaint}");
+    }
+}
+
+#[test]
 fn all_protocols_count_alike() {
     let server = start();
     for protocol in ["text", "meta", "binary"] {

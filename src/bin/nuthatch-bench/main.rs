@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   options ─▶ Plan ─▶ run: threads of engine ─▶ Tally ─▶ report
+//!                         │  login: before anything else, if asked for
 //!                         │  load: which key, which value
 //!                         │  wire: requests to bytes, bytes to heads of replies
 //!                         └  replies: count, time, verify
@@ -17,6 +18,7 @@ mod engine;
 mod failure;
 mod histogram;
 mod load;
+mod login;
 mod options;
 mod random;
 mod replay;

@@ -2,13 +2,15 @@
 
 use crate::failure::Failure;
 use crate::load::{Choice, Content, KEY_SIZE_MAX, ValueSize};
+use crate::login::Login;
 use crate::replay::Replay;
 use crate::run::{Plan, Workload};
-use crate::socket::Address;
+use crate::socket::{Address, Peer};
 use crate::trace::{Kind, Synthesis};
 use crate::wire::{Protocol, Wire};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::path::Path;
 use std::time::Duration;
 
 const LOAD: &str = "Load";
@@ -46,7 +48,7 @@ fn action(matches: &ArgMatches) -> Result<Action, Failure> {
     match matches.subcommand() {
         Some(("replay", options)) => Ok(Action::Replay {
             replay: Replay {
-                address: Address::parse(text(options, "server")),
+                peer: peer(options, Protocol::Text)?,
                 files: strings(options, "files"),
                 window: number::<u64>(options, "window") as usize,
             },
@@ -87,6 +89,7 @@ fn load_options(command: Command) -> Command {
     command
         .next_help_heading(LOAD)
         .arg(server())
+        .arg(login())
         .arg(
             valued("protocol", "NAME", "text")
                 .short('P')
@@ -188,6 +191,7 @@ fn replay_command() -> Command {
     Command::new("replay")
         .about("Plays traces of `<key> <bytes> [<ttl>]` lines: get, and on a miss set")
         .arg(server())
+        .arg(login())
         .arg(
             Arg::new("files")
                 .value_name("FILE")
@@ -248,6 +252,10 @@ fn server() -> Arg {
     valued("server", "ADDRESS", "127.0.0.1:11211").help("host:port or unix:/path")
 }
 
+fn login() -> Arg {
+    option("login", "FILE").help("Log in with the first user:password line of FILE")
+}
+
 fn json() -> Arg {
     switch("json").help("Print the result as one JSON object")
 }
@@ -263,10 +271,11 @@ fn plan(options: &ArgMatches) -> Result<Plan, Failure> {
     let requests = options.get_one::<u64>("requests").copied();
     let duration = seconds(options, "duration")?;
     let threads = number::<u64>(options, "threads") as usize;
+    let protocol = protocol(text(options, "protocol"));
     let plan = Plan {
-        address: Address::parse(text(options, "server")),
+        peer: peer(options, protocol)?,
         wire: Wire {
-            protocol: protocol(text(options, "protocol")),
+            protocol,
             keys_per_get,
             ttl_s: number(options, "ttl"),
         },
@@ -290,6 +299,16 @@ fn plan(options: &ArgMatches) -> Result<Plan, Failure> {
     };
     check(&plan)?;
     Ok(plan)
+}
+
+fn peer(options: &ArgMatches, protocol: Protocol) -> Result<Peer, Failure> {
+    let file = options.get_one::<String>("login");
+    Ok(Peer {
+        address: Address::parse(text(options, "server")),
+        login: file
+            .map(|file| Login::read(Path::new(file), protocol))
+            .transpose()?,
+    })
 }
 
 fn check(plan: &Plan) -> Result<(), Failure> {
@@ -446,7 +465,7 @@ mod tests {
         assert_eq!(plan.wire.keys_per_get, 7);
         assert_eq!(plan.choice, Choice::Zipf(1.1));
         assert_eq!(plan.value_size, ValueSize::Range(10, 20));
-        assert_eq!(plan.address, Address::Unix("/tmp/s".into()));
+        assert_eq!(plan.peer.address, Address::Unix("/tmp/s".into()));
     }
 
     #[test]

@@ -15,7 +15,7 @@
 
 use crate::failure::Failure;
 use crate::report::Json;
-use crate::socket::Address;
+use crate::socket::Peer;
 use crate::wire::{HEAD_MAX, Head, Kind, Protocol, Wire};
 use nuthatch::base::number::{parse_u32, parse_u64, usize_from};
 use std::collections::HashSet;
@@ -30,7 +30,7 @@ const SIZE_MAX: u64 = 1 << 30;
 /// What to play, and to whom.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    pub(crate) address: Address,
+    pub(crate) peer: Peer,
     pub(crate) files: Vec<String>,
     pub(crate) window: usize,
 }
@@ -78,7 +78,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 impl Replay {
     pub(crate) fn run(&self) -> Result<Played, Failure> {
-        let mut player = Player::new(self.address.connect_blocking()?, self.window);
+        let mut player = Player::new(self.peer.connect_blocking()?, self.window);
         for name in &self.files {
             let during = Failure::during(name);
             if name == "-" {

@@ -140,7 +140,7 @@ fn heading(plan: &Plan) -> String {
         "{workload} ({:?}) to {}: {} connections, {} deep, {} threads, {} keys of {} B, \
          values {:?}\n",
         plan.wire.protocol,
-        plan.address,
+        plan.peer.address,
         plan.connections,
         plan.depth,
         plan.threads,

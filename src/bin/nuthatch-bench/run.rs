@@ -4,7 +4,7 @@ use crate::cpu;
 use crate::engine::{Common, Engine};
 use crate::failure::Failure;
 use crate::load::{Choice, Content, Part, ValueSize};
-use crate::socket::{Address, Stream};
+use crate::socket::{Peer, Stream};
 use crate::tally::Tally;
 use crate::wire::Wire;
 use std::io::{IsTerminal, Write};
@@ -31,7 +31,7 @@ pub(crate) enum Workload {
 /// Everything that decides a run.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) address: Address,
+    pub(crate) peer: Peer,
     pub(crate) wire: Wire,
     pub(crate) workload: Workload,
     /// Requests in a batch.
@@ -161,9 +161,7 @@ impl Plan {
     }
 
     fn connect(&self) -> Result<Vec<Stream>, Failure> {
-        (0..self.connections)
-            .map(|_| self.address.connect())
-            .collect()
+        (0..self.connections).map(|_| self.peer.connect()).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where a server is, and a stream to it: TCP or a Unix socket.
 
 use crate::failure::Failure;
+use crate::login::Login;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::fmt::{Display, Formatter};
@@ -18,6 +19,13 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+/// A server, and how to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) address: Address,
+    pub(crate) login: Option<Login>,
+}
+
 impl Address {
     pub(crate) fn parse(text: &str) -> Self {
         match text.strip_prefix("unix:") {
@@ -26,16 +34,27 @@ impl Address {
         }
     }
 
-    /// A stream whose reads and writes wait.
-    pub(crate) fn connect_blocking(&self) -> Result<Blocking, Failure> {
-        let connected = match self {
+    fn connect(&self) -> io::Result<Blocking> {
+        match self {
             Self::Tcp(name) => net::TcpStream::connect(name).and_then(|stream| {
                 stream.set_nodelay(true)?;
                 Ok(Blocking::Tcp(stream))
             }),
             Self::Unix(path) => unix::net::UnixStream::connect(path).map(Blocking::Unix),
-        };
-        connected.map_err(Failure::during(&format!("connect to {self}")))
+        }
+    }
+}
+
+impl Peer {
+    /// A stream whose reads and writes wait.
+    pub(crate) fn connect_blocking(&self) -> Result<Blocking, Failure> {
+        let what = format!("connect to {}", self.address);
+        let connected = self.address.connect();
+        let mut stream = connected.map_err(Failure::during(&what))?;
+        if let Some(login) = &self.login {
+            login.perform(&mut stream)?;
+        }
+        Ok(stream)
     }
 
     /// A stream for an event loop.
@@ -50,7 +69,8 @@ impl Address {
                 Ok(Stream::Unix(mio::net::UnixStream::from_std(stream)))
             }
         };
-        convert(self.connect_blocking()?).map_err(Failure::during(&format!("connect to {self}")))
+        let what = format!("connect to {}", self.address);
+        convert(self.connect_blocking()?).map_err(Failure::during(&what))
     }
 }
 
