@@ -17,6 +17,8 @@ use crate::store::slab::{ChunkRef, INDEX, SEGMENT_SIZE, Slabs};
 pub(crate) const SLOTS: u32 = 12;
 /// Bytes of a bucket: a cache line.
 pub(crate) const BUCKET_SIZE: u32 = 64;
+/// Bytes of a cache line.
+const LINE: usize = BUCKET_SIZE as usize;
 /// Buckets in a segment of the index's class.
 pub(crate) const BUCKETS_PER_SEGMENT: u32 = SEGMENT_SIZE / BUCKET_SIZE;
 /// The bit in a bucket's head that says that the last slot names a spill bucket.
@@ -141,8 +143,10 @@ pub(crate) fn prefetch_items(slabs: &Slabs, at: usize, tag: u8) {
     let mut candidates = line.matches(tag) & line.used();
     while candidates != 0 {
         let item = slabs.offset(ChunkRef(line.reference(slabs, candidates.trailing_zeros())));
-        slabs.arena.prefetch(item);
-        slabs.arena.prefetch(item + BUCKET_SIZE as usize);
+        // Three lines: a header, a key and a value of a hundred bytes.
+        for at in (item..).step_by(LINE).take(3) {
+            slabs.arena.prefetch(at);
+        }
         candidates &= candidates - 1;
     }
 }
