@@ -142,7 +142,9 @@ impl Lane {
         drop(stripe);
         let cas = store.cas_shown(place, shape.explicit_cas, header.high);
         let grown = (shape.whole_len() as u64).wrapping_sub(u64::from(before));
-        self.tallies(class).bytes.add(grown);
+        let tallies = self.tallies(class);
+        tallies.bytes.add(grown);
+        tallies.used.add(1);
         Step::Answer(Counted::Number {
             value,
             cas,

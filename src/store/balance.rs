@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::base::key::Key;
     use crate::base::settings::StoreSettings;
-    use crate::store::{Fetch, Fetched};
+    use crate::store::{Arith, Fetch, Fetched, StoreMode, StoreRequest};
 
     /// A store of 8 MiB that is used cache-aside, with the background's work in between.
     struct Cache {
@@ -187,7 +187,7 @@ mod tests {
             let found = self.lane.fetch(&key, Fetch::default(), self.now, |_| ());
             let hit = matches!(found, Fetched::Hit(()));
             if !hit {
-                let request = crate::store::StoreRequest::default();
+                let request = StoreRequest::default();
                 let value = vec![b'v'; len];
                 self.lane.put(&key, &request, &value, self.now).unwrap();
             }
@@ -211,6 +211,36 @@ mod tests {
         }
         assert!(hits > 2_850, "{hits} of 3000");
         cache.lane.store().validate();
+    }
+
+    #[test]
+    fn a_class_is_in_use_while_its_items_are_counted_or_refuse_to_be_replaced() {
+        let mut cache = Cache::new();
+        cache.ask("number", 3);
+        let key = cache.lane.hashed(Key::new(b"number").unwrap());
+        let request = StoreRequest::default();
+        let set = |lane: &mut Lane, now| lane.put(&key, &request, b"100", now).unwrap().class;
+        let class = set(&mut cache.lane, cache.now);
+        let add = StoreRequest {
+            mode: StoreMode::Add,
+            ..StoreRequest::default()
+        };
+        let count = Arith {
+            delta: 1,
+            ..Arith::default()
+        };
+        let is_unused = |cache: &mut Cache, ask: &dyn Fn(&mut Lane, Now)| {
+            for number in 0..20_000 {
+                cache.ask(&format!("other-{number}"), 2_000);
+                ask(&mut cache.lane, cache.now);
+            }
+            cache.lane.store().slabs.demand(class).is_out_of_use()
+        };
+        let counted = |lane: &mut Lane, now| drop(lane.arith(&key, &count, now));
+        let refused = |lane: &mut Lane, now| drop(lane.put(&key, &add, b"1", now));
+        assert!(!is_unused(&mut cache, &counted));
+        assert!(!is_unused(&mut cache, &refused));
+        assert!(is_unused(&mut cache, &|_, _| ()));
     }
 
     #[test]

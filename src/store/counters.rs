@@ -67,8 +67,8 @@ class_tallies! {
     bytes,
     /// Items ever linked.
     linked,
-    /// Hits that were written down in the item: not more than one of an item in a second, but for
-    /// the first few.
+    /// Accesses that were written down in the item: no more than one of an item in a second, but
+    /// for the first few and for counting.
     used,
     /// Live items removed to make room.
     evicted,

@@ -322,7 +322,9 @@ impl Lane {
             self.store
                 .slabs
                 .set_header_first(found.chunk, found.header.accessed(now));
-            self.store.slabs.class_of(found.chunk)
+            let class = self.store.slabs.class_of(found.chunk);
+            self.tallies(class).used.add(1);
+            class
         })
     }
 
