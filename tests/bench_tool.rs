@@ -12,7 +12,7 @@ use nuthatch::base::settings::Settings;
 use nuthatch::server::{Running, Server};
 use scratch::Scratch;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
@@ -237,6 +237,28 @@ fn wrong_values_are_found_and_fail_the_run() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// Plays a trace; the JSON that the tool prints.
+fn replay(server: &Running, words: &str, trace: &str) -> String {
+    let path = Scratch::new(&format!("trace-{}", server.addresses()[0].port()));
+    std::fs::write(&*path, trace).unwrap();
+    bench(server, &format!("replay {words} {}", path.display()))
+}
+
+/// What `get` answers for a key.
+fn value_of(server: &Running, key: &str) -> String {
+    let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
+    write!(client, "get {key}\r\nquit\r\n").unwrap();
+    let mut reply = String::new();
+    client.read_to_string(&mut reply).unwrap();
+    reply.lines().nth(1).unwrap_or_default().into()
+}
+
+fn assert_counts(json: &str, expected: &[(&str, u64)]) {
+    for &(name, number) in expected {
+        assert_eq!(count(json, name), number, "{name}: {json}");
+    }
+}
+
 #[test]
 fn a_replay_counts_misses_as_a_cache_would() {
     let server = start();
@@ -261,6 +283,92 @@ fn a_replay_counts_misses_as_a_cache_would() {
         (225_000, 2250)
     );
     assert_eq!(count(&json, "refused_sets"), 0);
+}
+
+#[test]
+fn a_replayed_set_is_there_and_a_get_does_not_bring_it_back() {
+    let server = start();
+    let trace = "a 3 0 get\na 3 0 set\na 3 0 get\nb 2 0 get\nb 2 0 get\n";
+    let json = replay(&server, "", trace);
+    assert_counts(
+        &json,
+        &[
+            ("requests", 4),
+            ("hits", 1),
+            ("misses", 3),
+            ("first_requests", 3),
+            ("sets", 1),
+            ("refused_sets", 0),
+        ],
+    );
+    assert_eq!(value_of(&server, "a"), "vvv");
+    assert_eq!(value_of(&server, "b"), "");
+}
+
+#[test]
+fn a_replayed_delete_makes_the_next_miss_unavoidable() {
+    let server = start();
+    let trace = "a 3\na 3 0 delete\na 3 0 delete\na 3\na 3\na 3 0 delete\n";
+    let json = replay(&server, "", trace);
+    let expected = [("requests", 3), ("misses", 2), ("first_requests", 2)];
+    assert_counts(&json, &expected);
+    assert_counts(&json, &[("deletes", 3), ("deletes_not_done", 1)]);
+    assert_eq!(value_of(&server, "a"), "");
+}
+
+#[test]
+fn a_replayed_add_stores_once() {
+    let server = start();
+    let json = replay(&server, "", "a 3 0 add\na 5 0 add\na 5 0 get\n");
+    let expected = [("adds", 2), ("adds_not_done", 1), ("refused_adds", 0)];
+    assert_counts(&json, &expected);
+    assert_counts(&json, &[("hits", 1), ("misses", 0)]);
+    assert_eq!(value_of(&server, "a"), "vvv");
+}
+
+#[test]
+fn a_replayed_append_lengthens_what_is_there() {
+    let server = start();
+    let trace = "a 3 0 append\na 3\na 2 0 append\na 2000000 0 append\na 3\n";
+    let json = replay(&server, "", trace);
+    let expected = [
+        ("appends", 3),
+        ("appends_not_done", 1),
+        ("refused_appends", 1),
+    ];
+    assert_counts(&json, &expected);
+    assert_counts(&json, &[("requests", 2)]);
+}
+
+#[test]
+fn a_replayed_counter_counts_from_one() {
+    let server = start();
+    let json = replay(&server, "", &"n 1 0 incr\n".repeat(50));
+    assert_counts(&json, &[("incrs", 50), ("incrs_not_done", 1)]);
+    assert_counts(&json, &[("requests", 0), ("refused_incrs", 0)]);
+    assert_eq!(value_of(&server, "n"), "50");
+}
+
+#[test]
+fn a_window_that_reads_and_writes_large_values_does_not_block() {
+    let server = start();
+    // Each get asks for what was set 32 sets before, so a window could hold 32 of both.
+    let trace: String = (32..100)
+        .map(|n| format!("k{n} 900000 0 set\nk{} 900000 0 get\n", n - 32))
+        .collect();
+    let json = replay(&server, "", &trace);
+    assert_counts(&json, &[("hits", 36), ("sets", 68), ("refused_sets", 0)]);
+}
+
+#[test]
+fn a_warm_up_is_played_and_not_counted() {
+    let server = start();
+    for (words, mark) in [("--skip 4", ""), ("", "mark\n")] {
+        let trace = format!("a 3\nb 3\na 3 0 delete\nc 3 0 set\n{mark}a 3\nb 3\n");
+        let json = replay(&server, words, &trace);
+        let expected = [("requests", 2), ("hits", 1), ("sets", 0), ("deletes", 0)];
+        assert_counts(&json, &expected);
+    }
 }
 
 #[test]

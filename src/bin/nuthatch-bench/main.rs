@@ -6,7 +6,7 @@
 //!                         │  load: which key, which value
 //!                         │  wire: requests to bytes, bytes to heads of replies
 //!                         └  replies: count, time, verify
-//!   options ─▶ Replay ─▶ replay: a trace, cache-aside ─▶ miss ratios
+//!   options ─▶ Replay ─▶ replay: a trace's operations ─▶ miss ratios
 //!   options ─▶ Synthesis ─▶ trace: lines for replay
 //! ```
 //!
@@ -19,6 +19,7 @@ mod failure;
 mod histogram;
 mod load;
 mod login;
+mod operation;
 mod options;
 mod random;
 mod replay;

@@ -31,6 +31,18 @@ Examples:
   nuthatch-bench --prefill -w multiget:50 --rate 20000 --verify
   xz -dc trace.xz | nuthatch-bench replay -";
 
+const REPLAY_HELP: &str = "\
+A trace is a file of lines `<key> <bytes> [<ttl> [<operation>]]`. Operations:
+  fetch   get, and on a miss set (what a line without operation asks for)
+  get     get only
+  set, add, append, delete
+  incr    add 1; a counter that is not there is set to 1, whatever <bytes> says
+From a line `mark` on, counting starts anew: what comes before is a warm-up, as with --skip.
+
+Requests, hits and misses are those of fetch and get. A miss is avoidable if the trace has stored
+the key before and not deleted it since; that its time to live may be over is not looked at, and the
+server should be empty at the beginning. Keys remembered for that take some 20 bytes each.";
+
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Action {
@@ -51,6 +63,7 @@ fn action(matches: &ArgMatches) -> Result<Action, Failure> {
                 peer: peer(options, Protocol::Text)?,
                 files: strings(options, "files"),
                 window: number::<u64>(options, "window") as usize,
+                skip: number(options, "skip"),
             },
             json: options.get_flag("json"),
         }),
@@ -189,7 +202,8 @@ fn client_options(command: Command) -> Command {
 
 fn replay_command() -> Command {
     Command::new("replay")
-        .about("Plays traces of `<key> <bytes> [<ttl>]` lines: get, and on a miss set")
+        .about("Plays traces and counts the misses")
+        .after_help(REPLAY_HELP)
         .arg(server())
         .arg(login())
         .arg(
@@ -201,8 +215,13 @@ fn replay_command() -> Command {
         )
         .arg(
             valued("window", "N", "64")
-                .help("Gets sent ahead at most; 1 sends one at a time")
+                .help("Requests sent ahead at most; 1 sends one at a time")
                 .value_parser(positive(1024)),
+        )
+        .arg(
+            valued("skip", "N", "0")
+                .help("Requests at the beginning that are played and not counted")
+                .value_parser(value_parser!(u64)),
         )
         .arg(json())
 }
@@ -489,9 +508,11 @@ mod tests {
 
     #[test]
     fn subcommands_have_their_own_options() {
-        let Ok(Action::Replay { replay, json }) = parsed("replay --json --window 8 a b") else {
+        let Ok(Action::Replay { replay, json }) = parsed("replay --json --window 8 --skip 5 a b")
+        else {
             panic!("no replay");
         };
+        assert_eq!(replay.skip, 5);
         assert_eq!((replay.files.len(), replay.window, json), (2, 8, true));
         assert!(matches!(parsed("trace shift -n 10"), Ok(Action::Trace(_))));
     }

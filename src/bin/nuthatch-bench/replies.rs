@@ -151,7 +151,7 @@ impl Replies {
         match head.kind {
             Kind::Value => self.found += 1,
             Kind::Stored => tally.stored += 1,
-            Kind::Error => tally.errors += 1,
+            Kind::Done | Kind::NotDone | Kind::Error => tally.errors += 1,
             Kind::End => {}
         }
         if !head.ends {

@@ -4,13 +4,14 @@
 //!   get of n keys ─▶ Value* End          text; binary and meta if n > 1 (quiet gets, a no-op)
 //!   get of 1 key  ─▶ Value | End         binary, meta: the reply to the key is the end as well
 //!   set           ─▶ Stored | Error
+//!   others, text  ─▶ Stored | Done | NotDone | Error
 //! ```
 //!
 //! Only the head of a reply is looked at; the value that follows is counted, not searched.
 
 mod binary;
 mod meta;
-mod text;
+pub(crate) mod text;
 
 use std::ops::Range;
 
@@ -35,8 +36,12 @@ pub(crate) enum Kind {
     Value,
     /// No more values for this get.
     End,
-    /// A set was done.
+    /// A value was stored.
     Stored,
+    /// Something else was done: an item deleted, a number counted up. In text only.
+    Done,
+    /// Nothing was done, because an item was there, or because none was. In text only.
+    NotDone,
     /// Anything else.
     Error,
 }
