@@ -6,7 +6,7 @@ use crate::login::Login;
 use crate::replay::Replay;
 use crate::run::{Plan, Workload};
 use crate::socket::{Address, Peer};
-use crate::trace::{Kind, Synthesis};
+use crate::trace::{Kind, Synthesis, Value};
 use crate::wire::{Protocol, Wire};
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -43,6 +43,31 @@ Requests, hits and misses are those of fetch and get. A miss is avoidable if the
 the key before and not deleted it since; that its time to live may be over is not looked at, and the
 server should be empty at the beginning. Keys remembered for that take some 20 bytes each.";
 
+const TRACE_HELP: &str = "\
+Keys that come again (--keys, --requests), fetched:
+  zipf       popular keys, scans over cold ranges, keys that come once
+  drift      popular keys that change all the time
+  ttl        popular keys with times to live of seconds, of minutes and without
+  sizes      popular keys of sizes from bytes to hundreds of KB
+  shift      values of 100 B, 10 KB, 500 KB and 100 B again
+
+Memory-fulls (--full) of keys that are set, and then got and not set again:
+  newest     T of new keys are set, the newest 40 % of one are got; ends by itself
+  once       6 are set, each key got once after D of further sets; ends by itself
+  reads      6 are set, each key got 3 times at random within D; ends by itself
+  mix        a third each: popular keys fetched, new keys set, each got once after D
+  abandoned  10 of fetches, one of new keys set, 60 % of it got; ends by itself
+  updates    popular keys, half of the requests sets
+  feeds      keys set in order, the latest fetched most (and set again on a miss)
+  counters   popular counters, and lists that are appended to
+
+Memory-fulls of keys that are fetched, in ways that trap one policy or another:
+  loop       1.5 again and again
+  scan       popular keys, and 3 of new keys in the middle
+  switch     popular keys, all replaced at half time
+  daynight   two sets of popular keys in turns of 2
+  zigzag     2 to and fro";
+
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Action {
@@ -67,12 +92,7 @@ fn action(matches: &ArgMatches) -> Result<Action, Failure> {
             },
             json: options.get_flag("json"),
         }),
-        Some(("trace", options)) => Ok(Action::Trace(Synthesis {
-            kind: kind(text(options, "kind"))?,
-            requests: number(options, "requests"),
-            keys: number(options, "keys"),
-            seed: number(options, "seed"),
-        })),
+        Some(("trace", options)) => synthesis(options).map(Action::Trace),
         _ => Ok(Action::Run {
             plan: Box::new(plan(matches)?),
             json: matches.get_flag("json"),
@@ -229,6 +249,7 @@ fn replay_command() -> Command {
 fn trace_command() -> Command {
     Command::new("trace")
         .about("Writes a generated trace to standard output")
+        .after_help(TRACE_HELP)
         .arg(
             Arg::new("kind")
                 .value_name("KIND")
@@ -239,7 +260,7 @@ fn trace_command() -> Command {
         .arg(
             valued("requests", "N", "1000000")
                 .short('n')
-                .help("Lines")
+                .help("Requests, of kinds that do not end by themselves")
                 .value_parser(positive(u64::MAX)),
         )
         .arg(
@@ -247,6 +268,25 @@ fn trace_command() -> Command {
                 .short('k')
                 .help("Keys that come again")
                 .value_parser(positive(1 << 32)),
+        )
+        .arg(
+            option("full", "ITEMS")
+                .help("Items of one memory-full [default: --keys]")
+                .value_parser(positive(1 << 32)),
+        )
+        .arg(
+            valued("delay", "D", "0.5")
+                .help("once, reads, mix: memory-fulls from a key's set to its get; 5 at most")
+                .value_parser(value_parser!(f64)),
+        )
+        .arg(
+            valued("times", "T", "1.5")
+                .help("newest: memory-fulls that are set; 100 at most")
+                .value_parser(value_parser!(f64)),
+        )
+        .arg(
+            valued("value", "SIZE", "small")
+                .help("Values: <bytes>, small (lognormal around 150 B) or mix (10 B to 8 KB)"),
         )
         .arg(
             valued("seed", "N", "1")
@@ -410,6 +450,41 @@ fn choice(word: &str) -> Result<Choice, Failure> {
     }
 }
 
+fn synthesis(options: &ArgMatches) -> Result<Synthesis, Failure> {
+    let keys = number(options, "keys");
+    let synthesis = Synthesis {
+        kind: kind(text(options, "kind"))?,
+        requests: number(options, "requests"),
+        keys,
+        full: options.get_one("full").copied().unwrap_or(keys),
+        delay: number(options, "delay"),
+        times: number(options, "times"),
+        value: trace_value(text(options, "value"))?,
+        seed: number(options, "seed"),
+    };
+    let complaint = if !(0.0..=5.0).contains(&synthesis.delay) {
+        "--delay: between 0 and 5 memory-fulls"
+    } else if !(0.0..=100.0).contains(&synthesis.times) {
+        "--times: between 0 and 100 memory-fulls"
+    } else if synthesis.kind.has_own_sizes() && synthesis.value != Value::Small {
+        "--value: this kind has sizes of its own"
+    } else {
+        return Ok(synthesis);
+    };
+    Err(Failure::new(complaint))
+}
+
+fn trace_value(word: &str) -> Result<Value, Failure> {
+    match word {
+        "small" => Ok(Value::Small),
+        "mix" => Ok(Value::Mix),
+        bytes => match bytes.parse() {
+            Ok(size @ 0..=0x4000_0000) => Ok(Value::Fixed(size)),
+            _ => Err(Failure::new(format!("--value {word}: no such size"))),
+        },
+    }
+}
+
 fn kind(name: &str) -> Result<Kind, Failure> {
     let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
     found.ok_or_else(|| Failure::new(format!("{name}: no such trace")))
@@ -501,6 +576,10 @@ mod tests {
             "-k 1000 --key-size 2",
             "--rate 0",
             "--duration=-1",
+            "trace once --delay 6",
+            "trace newest --times=-1",
+            "trace loop --value large",
+            "trace sizes --value 100",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }
@@ -514,6 +593,10 @@ mod tests {
         };
         assert_eq!(replay.skip, 5);
         assert_eq!((replay.files.len(), replay.window, json), (2, 8, true));
+        let Ok(Action::Trace(synthesis)) = parsed("trace mix -k 10 --delay 0.3 --value mix") else {
+            panic!("no trace");
+        };
+        assert_eq!((synthesis.full, synthesis.value), (10, Value::Mix));
         assert!(matches!(parsed("trace shift -n 10"), Ok(Action::Trace(_))));
     }
 }

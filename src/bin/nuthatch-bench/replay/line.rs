@@ -7,7 +7,7 @@ use nuthatch::base::number::{parse_u32, parse_u64, usize_from};
 const SIZE_MAX: u64 = 1 << 30;
 
 /// The line from which counting starts anew.
-const MARK: &str = "mark";
+pub(crate) const MARK: &str = "mark";
 
 /// What a line says.
 #[derive(Clone, Debug, PartialEq, Eq)]

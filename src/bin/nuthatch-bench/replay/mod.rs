@@ -19,6 +19,7 @@
 mod line;
 mod played;
 
+pub(crate) use line::MARK;
 pub(crate) use played::Played;
 
 use crate::failure::Failure;
