@@ -387,6 +387,18 @@ fn a_generated_trace_can_be_replayed() {
 }
 
 #[test]
+fn a_generated_scene_counts_from_its_mark() {
+    let server = start();
+    let words = "trace once --full 1000 --delay 0.5 --value 100";
+    let trace = succeeded(&tool(words).output().unwrap());
+    let json = replay(&server, "", &trace);
+    // 6 memory-fulls are set and 5.5 of them are got; the later half counts, and all of it fits.
+    let expected = [("requests", 2750), ("hits", 2750), ("sets", 2750)];
+    assert_counts(&json, &expected);
+    assert_counts(&json, &[("bytes", 275_000), ("first_requests", 0)]);
+}
+
+#[test]
 fn a_server_that_is_not_there_is_named() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap().to_string();
