@@ -102,12 +102,24 @@ pub struct StoreSettings {
 /// Which items go when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionPolicy {
-    /// S3-CLOCK: a small queue in front of a frequency clock, with ghosts.
+    /// A queue of what is new in front of a frequency clock, with ghosts that say how long it is.
     S3Clock,
     /// CLOCK with one reference bit, the usual approximation of least recently used.
     Lru,
     /// CLOCK with a frequency count.
     Lfu,
+}
+
+impl EvictionPolicy {
+    /// The word for it in `-o eviction=`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::S3Clock => "s3",
+            Self::Lru => "lru",
+            Self::Lfu => "lfu",
+        }
+    }
 }
 
 /// When a class gets a page of another by itself.

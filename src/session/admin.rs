@@ -25,6 +25,7 @@ pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
         StatsRequest::Items => group(turn, Group::Items),
         StatsRequest::Slabs => group(turn, Group::Slabs),
         StatsRequest::Sizes => group(turn, Group::Sizes),
+        StatsRequest::Eviction => group(turn, Group::Eviction),
         StatsRequest::Extstore => turn.say(END),
         StatsRequest::Detail(request) => detail(turn, request),
         StatsRequest::Cachedump(_) if !turn.shared().settings.dump_enabled => {

@@ -420,6 +420,7 @@ fn run_stat(context: &Context<'_>, (reply, name): (Reply, &[u8]), out: &mut Vec<
         b"items" => Some(Group::Items),
         b"slabs" => Some(Group::Slabs),
         b"sizes" => Some(Group::Sizes),
+        b"eviction" => Some(Group::Eviction),
         _ => None,
     };
     let mut packets = StatPackets { reply, out };

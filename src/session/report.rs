@@ -4,7 +4,7 @@ use crate::base::clock::Now;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
 use crate::stats::{Adjusted, General, Process, Sink};
-use crate::stats::{report_conns, report_items, report_settings, report_slabs};
+use crate::stats::{report_conns, report_eviction, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
 
 /// A group of statistics that is a list of names and values.
@@ -22,6 +22,8 @@ pub(super) enum Group {
     Slabs,
     /// Sizes of items, which are not tracked.
     Sizes,
+    /// What the eviction policy has learned, by class.
+    Eviction,
 }
 
 /// Writes a group.
@@ -51,6 +53,10 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
             report_slabs(sink, &classes, &shared.totals(), page_size);
         }
         Group::Sizes => sink.stat("sizes_status", "disabled"),
+        Group::Eviction => {
+            let policy = shared.settings.store.policy;
+            report_eviction(sink, &shared.store.classes(now), policy);
+        }
     }
 }
 

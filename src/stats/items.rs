@@ -62,7 +62,7 @@ fn numbers(class: &ClassSnapshot, hits: u64) -> [(&'static str, u64); 29] {
 pub(super) mod tests {
     use super::{ClassSnapshot, Totals, report_items};
     use crate::stats::testing::Recorder;
-    use crate::store::ClassId;
+    use crate::store::{Beliefs, ClassId};
 
     /// A class with distinct numbers.
     pub(in crate::stats) fn class(id: u8) -> ClassSnapshot {
@@ -88,6 +88,7 @@ pub(super) mod tests {
             crawler_items_checked: 6,
             promoted: 8,
             ghost_hits: 11,
+            beliefs: Beliefs::default(),
         }
     }
 

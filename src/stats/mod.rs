@@ -6,6 +6,7 @@
 mod conns;
 mod counters;
 mod detail;
+mod eviction;
 mod general;
 mod items;
 mod settings;
@@ -16,6 +17,7 @@ pub use counters::{
     ClassCounters, ClassTotals, Counter, Counters, PerClass, ServerCounters, ServerTotals, Totals,
 };
 pub use detail::{PREFIXES_MAX, PrefixStats, Recorded};
+pub use eviction::report_eviction;
 pub use general::{General, Process};
 pub use items::report_items;
 pub use settings::{Adjusted, report_settings};

@@ -1,6 +1,6 @@
 //! The report of `stats settings`: memcached's names, then who is really speaking.
 
-use crate::base::settings::{Automove, EvictionPolicy, ProtocolChoice, Settings, ShownSettings};
+use crate::base::settings::{Automove, ProtocolChoice, Settings, ShownSettings};
 use crate::stats::{Sink, yes_no};
 use std::path::Path;
 
@@ -30,14 +30,7 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adju
     segments(sink, &settings.shown);
     logs(sink, settings);
     sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
-    sink.show(
-        "eviction",
-        match settings.store.policy {
-            EvictionPolicy::S3Clock => "s3clock",
-            EvictionPolicy::Lru => "lru",
-            EvictionPolicy::Lfu => "lfu",
-        },
-    );
+    sink.show("eviction", settings.store.policy.name());
 }
 
 fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {

@@ -107,6 +107,7 @@ impl Lane {
             .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
             .filter(|found| stripe.death(found.header, now).is_none());
         let Some(found) = found else {
+            self.ask_ghost(&mut stripe, self.print(key));
             return Step::Missing;
         };
         let id = store.cas_id(place, found.chunk, found.header);
@@ -145,6 +146,7 @@ impl Lane {
         let tallies = self.tallies(class);
         tallies.bytes.add(grown);
         tallies.used.add(1);
+        tallies.proven.add(u64::from(found.header.is_on_trial()));
         Step::Answer(Counted::Number {
             value,
             cas,

@@ -12,12 +12,14 @@
 use crate::base::clock::Now;
 use crate::base::settings::Automove;
 use crate::store::Store;
+use crate::store::item::state;
 use crate::store::lane::Lane;
 use crate::store::mover::Mover;
 use crate::store::outcome::ClassId;
-use crate::store::slab::{ChunkRef, Epitaph, GHOST_HIT};
+use crate::store::slab::{ChunkRef, Epitaph, Experience, GHOST_HIT};
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A class takes a page of another whose items stay this many times longer,
 const AGE_RATIO: u64 = 4;
@@ -42,31 +44,71 @@ const PAGES_BETWEEN: u64 = 8;
 const MOVES_OWED: u64 = 32;
 
 impl Store {
-    /// Counts a new item whose ghost was found. True if the ghost is recent.
-    ///
-    /// All classes with a chunk of it would have had to be larger for a hit: each gets the part of
-    /// the pull that it has of the bytes, so that the short last piece of a long item asks for as
-    /// much of its class as of the others.
-    pub(crate) fn count_revival(&self, chunk: ChunkRef, epitaph: Epitaph) -> bool {
-        let slabs = &self.slabs;
-        let revival = slabs.demand(slabs.class_of(chunk)).revive(epitaph);
-        if revival.is_near {
-            let chunks = || {
-                std::iter::successors(Some(chunk), |&chunk| {
-                    let next = slabs.next(chunk, slabs.header(chunk));
-                    (!next.is_none()).then_some(next)
-                })
-                .map(|chunk| slabs.class_of(chunk))
-            };
-            let size = |class: ClassId| u64::from(slabs.table.size(class));
-            let total: u64 = chunks().map(size).sum();
-            for class in chunks() {
-                slabs
-                    .demand(class)
-                    .add_pull(GHOST_HIT * size(class) / total);
-            }
+    /// What has been counted in a class.
+    fn experience(&self, class: ClassId) -> Experience {
+        let mut sums = Experience {
+            store_missed: self.missed.load(Ordering::Relaxed),
+            store_created: self.created.load(Ordering::Relaxed),
+            ..Experience::default()
+        };
+        for lane in &self.tallies {
+            let tallies = lane.class(class.0);
+            let replaced = tallies.replaced.get();
+            sums.used += tallies.used.get();
+            sums.replaced += replaced;
+            sums.created += tallies.linked.get().saturating_sub(replaced);
+            sums.proven += tallies.proven.get();
+            sums.failed += tallies.failed.get();
+        }
+        sums
+    }
+
+    /// Learns from the ghost of an item that somebody has asked for.
+    pub(crate) fn learn_from_request(&self, epitaph: Epitaph) {
+        let demand = self.slabs.demand(epitaph.class());
+        demand.learn(epitaph);
+        if demand.revive(epitaph).is_near {
+            demand.add_pull(GHOST_HIT);
+        }
+    }
+
+    /// Whether a new item whose ghost was found goes to the main queue at once: if it was asked for
+    /// and not long ago. Popular to write is not popular to read.
+    pub(crate) fn belongs_to_main(&self, chunk: ChunkRef, epitaph: Epitaph) -> bool {
+        let demand = self.slabs.demand(epitaph.class());
+        if !epitaph.is_asked() {
+            demand.learn(epitaph);
+            return false;
+        }
+        let revival = demand.revive(epitaph);
+        if revival.is_near && self.slabs.header(chunk).has(state::CHAINED) {
+            self.share_pull(chunk, epitaph.class());
         }
         revival.is_recent
+    }
+
+    /// Gives other classes their part of the pull that the ghost of a long item counted for the
+    /// class of its `head`.
+    ///
+    /// All classes with a chunk of it would have had to be larger for a hit: each gets the part
+    /// that it has of the bytes, so that the short last piece of a long item asks for as much of
+    /// its class as of the others. A ghost does not know the pieces; the new item has the same.
+    fn share_pull(&self, chunk: ChunkRef, head: ClassId) {
+        let slabs = &self.slabs;
+        let chunks = || {
+            std::iter::successors(Some(chunk), |&chunk| {
+                let next = slabs.next(chunk, slabs.header(chunk));
+                (!next.is_none()).then_some(next)
+            })
+            .map(|chunk| slabs.class_of(chunk))
+        };
+        let size = |class: ClassId| u64::from(slabs.table.size(class));
+        let total: u64 = chunks().map(size).sum();
+        for class in chunks().filter(|&class| class != head) {
+            let part = GHOST_HIT * size(class) / total;
+            slabs.demand(class).add_pull(part);
+            slabs.demand(head).take_pull(part);
+        }
     }
 }
 
@@ -97,12 +139,9 @@ impl Lane {
         if !store.slabs.is_time_to_fade() {
             return;
         }
-        for class in store.slabs.table.item_classes() {
-            let requests = store.tallies.iter().fold(0_u64, |sum, lane| {
-                let class = lane.class(class.0);
-                sum + class.used.get() + class.linked.get()
-            });
-            store.slabs.demand(class).fade(requests);
+        let in_use = store.slabs.table.item_classes();
+        for class in in_use.filter(|&class| store.slabs.page_count(class) > 0) {
+            store.slabs.demand(class).fade(store.experience(class));
         }
     }
 
@@ -236,8 +275,12 @@ mod tests {
             }
             cache.lane.store().slabs.demand(class).is_out_of_use()
         };
-        let counted = |lane: &mut Lane, now| drop(lane.arith(&key, &count, now));
-        let refused = |lane: &mut Lane, now| drop(lane.put(&key, &add, b"1", now));
+        let counted = |lane: &mut Lane, now| {
+            lane.arith(&key, &count, now).unwrap();
+        };
+        let refused = |lane: &mut Lane, now| {
+            lane.put(&key, &add, b"1", now).unwrap();
+        };
         assert!(!is_unused(&mut cache, &counted));
         assert!(!is_unused(&mut cache, &refused));
         assert!(is_unused(&mut cache, &|_, _| ()));

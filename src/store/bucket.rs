@@ -7,11 +7,11 @@
 //!   └─────────┴─────────┴────┴────┴──────────┴─────────────────────────────┘
 //! ```
 //!
-//! A slot is *used* (tag and chunk of an item), a *ghost* (tag and, in the reference, 24 further
-//! bits of the key's place and the 8 of its epitaph: an item that was here), or empty. With
+//! A slot is *used* (tag and chunk of an item), a *ghost* (tag and, in the reference, 18 further
+//! bits of the key's place and the 14 of its epitaph: an item that was here), or empty. With
 //! `over` set, the last reference names a spill bucket instead.
 
-use crate::store::slab::{ChunkRef, INDEX, SEGMENT_SIZE, Slabs};
+use crate::store::slab::{ChunkRef, DATES_KNOWN, Epitaph, INDEX, SEGMENT_SIZE, Slabs};
 
 /// Slots of a bucket.
 pub(crate) const SLOTS: u32 = 12;
@@ -99,17 +99,17 @@ impl Line {
 
     /// The ghost evicted longest ago, and how long ago by its date. Dates wrap, so "oldest" is
     /// relative to the first ghost here.
-    pub(crate) fn oldest_ghost(self, slabs: &Slabs, at: usize) -> Option<(Slot, u8)> {
+    pub(crate) fn oldest_ghost(self, slabs: &Slabs, at: usize) -> Option<(Slot, u64)> {
         let mut ghosts = self.ghosts();
         if ghosts == 0 {
             return None;
         }
-        let first = self.reference(slabs, ghosts.trailing_zeros()) as u8;
+        let date_of = |number| Epitaph::from_reference(self.reference(slabs, number)).date();
+        let first = date_of(ghosts.trailing_zeros());
         let (mut oldest, mut most) = (0, 0);
         while ghosts != 0 {
             let number = ghosts.trailing_zeros();
-            let date = self.reference(slabs, number) as u8;
-            let age = first.wrapping_sub(date).wrapping_add(128);
+            let age = (first + DATES_KNOWN * 3 / 2 - date_of(number)) % DATES_KNOWN;
             if age >= most {
                 (oldest, most) = (number, age);
             }

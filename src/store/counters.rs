@@ -63,10 +63,14 @@ macro_rules! class_tallies {
 class_tallies! {
     /// Linked items whose first chunk is of this class.
     items,
+    /// Of those, items of the main queue.
+    main,
     /// Their bytes.
     bytes,
     /// Items ever linked.
     linked,
+    /// Of those, items that took the place of another one.
+    replaced,
     /// Accesses that were written down in the item: no more than one of an item in a second, but
     /// for the first few and for counting.
     used,
@@ -90,8 +94,12 @@ class_tallies! {
     out_of_memory,
     /// Items that left the small queue for the main part.
     promoted,
-    /// New items whose ghost was found.
+    /// Gets that found the ghost of an item evicted from this class.
     ghost_hits,
+    /// Items promoted after one hit that were hit again, and that were not.
+    proven,
+    /// See `proven`.
+    failed,
     /// Items relocated by page moves.
     rescued,
     /// Further parts of long items relocated by page moves.

@@ -165,10 +165,10 @@ impl Lane {
         };
         let mut stripe = store.stripe(hash.place());
         let print = Print::new(hash, store.stripe_bits);
-        let Some((slot, _)) = stripe
+        let found = stripe
             .index
-            .find(&store.slabs, print, |other| other == chunk)
-        else {
+            .find(&store.slabs, print, |other| other == chunk);
+        let Ok((slot, _)) = found else {
             return;
         };
         let found = Found {

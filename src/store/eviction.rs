@@ -1,22 +1,26 @@
-//! S3-CLOCK: which items go when a class is full.
+//! Which items go when a class is full: the default policy, `s3`.
 //!
 //! ```text
-//!   new item ─▶ ring (a part of the class) ── hit ─▶ main part ─▶ clock hand
-//!      │                 │                           ▲              │ hits left: one less
-//!      │                 └── else: out               │              └ none left: out
-//!      └── its ghost was found ──────────────────────┘
+//!   new item ─▶ ring ── hit twice, or once on trial ─▶ main queue ─▶ clock hand
+//!      │          │                                        ▲         │ chances left: one less
+//!      │          └── else: out, leaves a ghost            │         └ none: out, leaves a ghost
+//!      └── its ghost was found, and had been asked for ────┘
 //! ```
 //!
-//! S3-FIFO without linked lists. A hit only counts in the item's header. Whether an item is in the
-//! ring or in the main part is one bit there, so a promotion moves nothing. The main part is all
-//! slots of the class's pages with that bit, in address order, under a clock hand. Ghosts live in
-//! the index's empty slots. Unlike S3-FIFO's, items of the main part leave one too: what returns
-//! to either part says how long the ring should be (as in ARC) and which class another page would
-//! serve best.
+//! S3-FIFO without linked lists, and without a part of memory that is reserved for either queue. A
+//! hit only counts in the item's header. Whether an item is in the ring or main is one bit there,
+//! so a promotion moves nothing. The main queue is all slots of the class's pages with that bit, in
+//! address order, under a clock hand. Ghosts live in the index's empty slots.
 //!
-//! A ring entry may be stale: the item was deleted, replaced or promoted meanwhile. The judgement
-//! under the stripe's lock finds that out. While the cache fills, nothing is evicted and the oldest
-//! ring entries beyond the ring's share become main.
+//! **A part of memory has to be earned.** The main queue begins empty and grows by hits only, so
+//! a load without repetition is first in, first out, and what was stored last is there. How long
+//! the ring is, what one hit is worth and when the main queue is out of date is learned, see
+//! [`Demand`](crate::store::slab::Demand); what becomes of an item is in [`policy`](super::policy).
+//!
+//! A ring entry may be stale: its item was deleted, replaced or promoted meanwhile. That is mostly
+//! seen without a lock, and at last in the judgement under the stripe's. A stale entry counts as no
+//! candidate; so that nobody pays for many, the ring is swept when it is an eighth longer than the
+//! class has items.
 //!
 //! The other policies are the same machinery without ring and ghosts: all items are main. `lru` is
 //! CLOCK with one reference bit, `lfu` counts up to three hits.
@@ -24,19 +28,17 @@
 use crate::base::clock::Now;
 use crate::base::hash::Place;
 use crate::base::settings::EvictionPolicy;
+use crate::store::Store;
 use crate::store::index::check_of;
-use crate::store::item::state;
+use crate::store::item::{Header, state};
 use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
-use crate::store::slab::{ChunkRef, ClassState, INDEX, Queue, RingEntry};
+use crate::store::policy::{Fate, Via, fate, is_always_tried};
+use crate::store::slab::{ChunkRef, ClassState, INDEX, Queue, RingEntry, Slabs};
 use crate::store::stripe::{Found, Stripe, Unlinked};
 use std::sync::atomic::Ordering;
 
-/// Hits that take an item from the ring into the main part. With two, recorded traces miss up to
-/// 1.3 % more, and 2 to 3 % more where popularity drifts.
-const PROMOTION_HITS: u16 = 1;
-
-/// Candidates picked under one class lock, and loaded at once.
+/// Candidates picked under one class lock, and loaded at once; no more than chunks are wanted.
 const BATCH: usize = 16;
 
 /// Slots the hand passes under one class lock.
@@ -46,21 +48,85 @@ const HAND_STEPS: u32 = 512;
 /// the work of one request.
 const SECOND_CHANCES: u32 = 96;
 
+/// Stale ring entries that one search drops, at most: some tens of microseconds. After that it
+/// takes what the hand meets, whatever its queue.
+const STALE_MAX: usize = 1024;
+
+/// Pieces of other classes' items are looked for where they are more than one in so many chunks.
+const PIECES_MIN: u64 = 16;
+
+/// New items that a lane keeps where the ring has no memory, at most.
+const FRESH_MAX: usize = 256;
+
+/// Entries that a ring may have beyond nine eighths of the class's items.
+const RING_SLACK: u64 = 256;
+
+/// What was picked under the class's lock.
+#[derive(Clone, Copy, Debug)]
+struct Pick {
+    chunk: ChunkRef,
+    /// Its entry, if it came from the ring.
+    entry: Option<RingEntry>,
+}
+
 /// An item that may have to go.
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     chunk: ChunkRef,
     /// Where its key belongs, as far as could be seen without a lock.
     place: Place,
-    from_ring: bool,
+    via: Via,
 }
 
 /// What became of a candidate.
 enum Judged {
-    /// It was not what it seemed, or may not go.
+    /// It was not what it seemed.
+    Stale,
+    /// It may not go, or not yet.
     Spared,
     /// It is out.
     Out(Unlinked, Cause),
+}
+
+/// One search for chunks.
+struct Search {
+    class: ClassId,
+    /// Candidates that were spared, and ring entries that were stale.
+    spared: u32,
+    stale: usize,
+    /// Evicted from the main queue and from the small one.
+    evicted: [u64; 2],
+    /// Steps before giving up.
+    steps_left: u64,
+    picks: Vec<Pick>,
+    candidates: Vec<Candidate>,
+}
+
+impl Search {
+    /// Counts what goes, for the class that it was an item of.
+    fn count(&mut self, gone: &Unlinked, cause: Cause, slabs: &Slabs) {
+        let mut evicted = [0; 2];
+        evicted[queue_of(gone.header) as usize] = u64::from(cause == Cause::Evicted);
+        let class = slabs.class_of(gone.chunk);
+        if class == self.class {
+            // All at the end: others write to the class's numbers too.
+            let sums = self.evicted.iter_mut().zip(evicted);
+            sums.for_each(|(sum, more)| *sum += more);
+        } else {
+            slabs.count_evicted(class, evicted);
+        }
+    }
+}
+
+/// What the clock hand looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quarry {
+    /// Items of the main queue, and pieces of long items of other classes.
+    Main,
+    /// Such pieces only.
+    Pieces,
+    /// Items of either queue too.
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +141,7 @@ impl Lane {
     /// In this order: free chunks, a free page, a page of a class whose items stay much longer (if
     /// pages may move by themselves), evictions, any page that can be had.
     pub(crate) fn refill(&mut self, class: ClassId, now: Now) -> Option<ChunkRef> {
-        self.flush_fresh(class, now);
+        self.flush_fresh(class);
         let want = stock_size(self.store.slabs.table.size(class));
         let mut got = std::mem::take(&mut self.freed);
         got.clear();
@@ -120,36 +186,39 @@ impl Lane {
         self.force_page(INDEX, now)
     }
 
-    /// Moves the lane's new items of `class` to the class's ring; the ring's oldest beyond its
-    /// share become main.
-    pub(crate) fn flush_fresh(&self, class: ClassId, now: Now) {
-        let mut desk = self.store.desks[self.id].lock();
-        let mut fresh = std::mem::take(&mut desk.magazines[usize::from(class.0)].fresh);
+    /// Moves the lane's new items of `class` to the class's ring, and keeps that from being much
+    /// longer than the class has items.
+    pub(crate) fn flush_fresh(&self, class: ClassId) {
+        let store = &*self.store;
+        let mut desk = store.desks[self.id].lock();
+        let magazine = &mut desk.magazines[usize::from(class.0)];
+        self.report(class, magazine);
+        let mut fresh = std::mem::take(&mut magazine.fresh);
         drop(desk);
         if fresh.is_empty() {
             return;
         }
-        let share = self.ring_share(class);
-        let store = &*self.store;
+        let mut lost = vec![];
         let mut state = store.slabs.lock(class);
-        let mut promoted = vec![];
-        for &entry in &fresh {
-            if !state.ring.push(&store.slabs, entry) {
-                promoted.push(entry);
-            }
+        let pushed = fresh
+            .iter()
+            .take_while(|&&entry| state.ring.push(&store.slabs, entry))
+            .count();
+        let items = store.slabs.demand(class).items();
+        if state.ring.len() > items + items / 8 + RING_SLACK {
+            // Twice as many as came in: it gets shorter, and nobody pays for all.
+            let live = |entry| store.entry_place(entry).is_some();
+            let ring = &mut state.ring;
+            ring.sweep(&store.slabs, fresh.len() * 2, live, &mut lost);
         }
-        let surplus = (state.ring.len() as u64).saturating_sub(share.max(BATCH as u64));
-        // Twice as many as came in: the ring gets down to its share, and nobody pays for all.
-        let surplus = if state.free > 0 {
-            surplus.min(fresh.len() as u64 * 2)
-        } else {
-            0
-        };
-        promoted.extend((0..surplus).map_while(|_| state.ring.pop(&store.slabs)));
         drop(state);
-        self.promote(&promoted, now);
-        fresh.clear();
-        // The buffer goes back, so that filling it does not allocate.
+        fresh.drain(..pushed);
+        if fresh.len() > FRESH_MAX {
+            lost.extend(fresh.drain(..fresh.len() - FRESH_MAX));
+        }
+        self.promote(&lost);
+        // The buffer goes back, so that filling it does not allocate, with what the ring has had no
+        // memory for: the next refill gets the index a page.
         let mut desk = store.desks[self.id].lock();
         let place = &mut desk.magazines[usize::from(class.0)].fresh;
         if place.is_empty() {
@@ -157,33 +226,19 @@ impl Lane {
         }
     }
 
-    fn promote(&self, entries: &[RingEntry], now: Now) {
+    /// Makes items main that the ring has no memory for, so that the hand meets them.
+    #[cold]
+    fn promote(&self, lost: &[RingEntry]) {
         let store = &*self.store;
-        for entry in entries {
-            store.slabs.arena.prefetch(store.slabs.offset(entry.chunk));
-        }
-        for entry in entries {
-            let mut stripe = store.stripe(entry.place);
-            if let Some(found) = self.verify(&stripe, entry.chunk, entry.place)
-                && stripe.death(found.header, now).is_none()
-            {
-                self.set_main(&mut stripe, found);
+        for entry in lost {
+            let Some(place) = store.entry_place(*entry) else {
+                continue;
+            };
+            let mut stripe = store.stripe(place);
+            if let Some(found) = self.verify(&stripe, entry.chunk, place) {
+                self.set_main(&mut stripe, found, 1);
             }
         }
-    }
-
-    fn ring_share(&self, class: ClassId) -> u64 {
-        let items = self.items_of(class);
-        self.store.slabs.demand(class).ring_len(items)
-    }
-
-    fn items_of(&self, class: ClassId) -> u64 {
-        let lanes = self.store.tallies.iter();
-        let sum = lanes.fold(0_u64, |sum, lane| {
-            sum.wrapping_add(lane.class(class.0).items.get())
-        });
-        // Lanes count out each other's items: a sum that is read meanwhile may be below zero.
-        sum.cast_signed().max(0).cast_unsigned()
     }
 
     /// Evicts until `want` chunks of `class` are in `out`, or there is nothing to evict.
@@ -194,63 +249,106 @@ impl Lane {
         now: Now,
         out: &mut Vec<ChunkRef>,
     ) {
-        let total = self.items_of(class);
-        let mut candidates = Vec::with_capacity(BATCH);
-        let (mut spared, mut evicted) = (0, 0);
+        let mut search = Search {
+            class,
+            spared: 0,
+            stale: 0,
+            evicted: [0; 2],
+            steps_left: 0,
+            picks: Vec::with_capacity(BATCH),
+            candidates: Vec::with_capacity(BATCH),
+        };
         // Twice round the clock finds nothing only if everything is pinned or in flight.
-        let mut steps_left = {
+        search.steps_left = {
             let state = self.store.slabs.lock(class);
             2 * self.store.slabs.used_locked(&state, class) + u64::from(HAND_STEPS)
         };
-        while out.len() < want && steps_left > 0 {
-            candidates.clear();
-            let steps = self.pick(class, total, &mut candidates);
-            self.prefetch_places(&candidates);
-            steps_left = steps_left.saturating_sub(u64::from(steps).max(1));
-            for &candidate in &candidates {
-                let force = spared >= SECOND_CHANCES;
+        while out.len() < want && search.steps_left > 0 {
+            self.pick(&mut search, want - out.len());
+            self.locate(&mut search);
+            self.prefetch_places(&search.candidates);
+            for at in 0..search.candidates.len() {
+                let candidate = search.candidates[at];
+                let force = search.spared >= SECOND_CHANCES;
                 match self.judge_candidate(candidate, force, now) {
-                    Judged::Spared => spared += 1,
+                    Judged::Stale => search.stale += 1,
+                    Judged::Spared => search.spared += 1,
                     Judged::Out(gone, cause) => {
-                        evicted += 1;
+                        search.count(&gone, cause, &self.store.slabs);
                         self.count_out_of(&gone, cause, now);
                         self.collect(class, gone, out);
                     }
                 }
             }
         }
-        self.store.slabs.count_evicted(class, evicted, total);
+        self.store.slabs.count_evicted(class, search.evicted);
         self.fade_demands();
         self.store.slabs.count_allocated(class, out.len());
     }
 
-    /// Picks candidates; returns the hand's steps.
-    fn pick(&self, class: ClassId, total: u64, out: &mut Vec<Candidate>) -> u32 {
+    /// Picks up to `most` that may have to go, and counts the steps.
+    fn pick(&self, search: &mut Search, most: usize) {
         let slabs = &self.store.slabs;
-        let mut state = slabs.lock(class);
-        let ring = state.ring.len() as u64;
-        if ring > 0 && (ring > slabs.demand(class).ring_len(total) || ring >= total) {
-            while out.len() < BATCH
-                && let Some(entry) = state.ring.pop(slabs)
-            {
-                slabs.arena.prefetch(slabs.offset(entry.chunk));
-                out.push(Candidate {
-                    chunk: entry.chunk,
-                    place: entry.place,
-                    from_ring: true,
-                });
-            }
-            return 0;
+        let most = most.min(BATCH);
+        let mut state = slabs.lock(search.class);
+        search.picks.clear();
+        let demand = slabs.demand(search.class);
+        let is_worn = search.stale >= STALE_MAX;
+        let from_ring = state.ring.len() > 0 && demand.evicts_from_small() && !is_worn;
+        let quarry = if is_worn || state.ring.len() == 0 {
+            Some(Quarry::All)
+        } else if self.is_turn_of_pieces(&mut state, search.class) {
+            Some(Quarry::Pieces)
+        } else {
+            (!from_ring).then_some(Quarry::Main)
+        };
+        if let Some(quarry) = quarry {
+            let steps = self.turn_hand(&mut state, search, most, quarry);
+            search.steps_left = search.steps_left.saturating_sub(u64::from(steps).max(1));
         }
-        self.turn_hand(&mut state, class, out)
+        if search.picks.is_empty() && !is_worn {
+            let entries = std::iter::from_fn(|| state.ring.pop(slabs)).take(most);
+            search.picks.extend(entries.map(|entry| Pick {
+                chunk: entry.chunk,
+                entry: Some(entry),
+            }));
+            let steps = search.picks.len().max(1) as u64;
+            search.steps_left = search.steps_left.saturating_sub(steps);
+        }
+        drop(state);
+        for pick in &search.picks {
+            slabs.arena.prefetch(slabs.offset(pick.chunk));
+        }
     }
 
-    /// Moves the clock hand over slots until it has met enough items of the main part.
-    fn turn_hand(&self, state: &mut ClassState, class: ClassId, out: &mut Vec<Candidate>) -> u32 {
+    /// Whether what goes next is a long item that has its last piece in this class, where most of
+    /// it is not. In turns, by how many chunks are such pieces: the ring does not know them.
+    fn is_turn_of_pieces(&self, state: &mut ClassState, class: ClassId) -> bool {
         let slabs = &self.store.slabs;
-        let with_small = state.ring.len() == 0;
+        let used = slabs.used_locked(state, class);
+        let stocked = stock_size(slabs.table.size(class)) * self.store.desks.len();
+        let others = slabs.demand(class).items() + stocked as u64;
+        let pieces = used.saturating_sub(others);
+        if pieces <= used / PIECES_MIN {
+            return false;
+        }
+        state.pieces_due += pieces;
+        let is_due = state.pieces_due >= used;
+        state.pieces_due -= if is_due { used } else { 0 };
+        is_due
+    }
+
+    /// Moves the clock hand over slots until it has met enough of what it looks for.
+    fn turn_hand(
+        &self,
+        state: &mut ClassState,
+        search: &mut Search,
+        most: usize,
+        quarry: Quarry,
+    ) -> u32 {
+        let slabs = &self.store.slabs;
         let mut steps = 0;
-        while steps < HAND_STEPS && out.len() < BATCH && !state.pages.is_empty() {
+        while steps < HAND_STEPS && search.picks.len() < most && !state.pages.is_empty() {
             let (position, slot) = state.hand;
             let page = state.pages[position % state.pages.len()];
             if slot >= slabs.page(page).bump() {
@@ -260,28 +358,46 @@ impl Lane {
             }
             state.hand = (position % state.pages.len(), slot + 1);
             steps += 1;
-            let chunk = slabs.chunk_in(page, class, slot);
+            let chunk = slabs.chunk_in(page, search.class, slot);
             let header = slabs.header(chunk);
-            if header.is_linked_item() && (with_small || header.has(state::MAIN)) {
-                self.propose(chunk, out);
-            } else if let Some(owner) = slabs.owner_of(header)
-                && slabs.class_of(owner) != class
-            {
-                // The last piece of a long item; the item itself is in the hand of its own class.
-                self.propose(owner, out);
-            }
+            let met = if header.is_linked_item() {
+                let is_met = match quarry {
+                    Quarry::Main => header.has(state::MAIN),
+                    Quarry::Pieces => false,
+                    Quarry::All => true,
+                };
+                is_met.then_some(chunk)
+            } else {
+                let owner = slabs.owner_of(header);
+                owner.filter(|&owner| slabs.class_of(owner) != search.class)
+            };
+            search
+                .picks
+                .extend(met.map(|chunk| Pick { chunk, entry: None }));
         }
         steps
     }
 
-    /// Adds an item that the hand has met, if it still has a key to place it by.
-    fn propose(&self, chunk: ChunkRef, out: &mut Vec<Candidate>) {
-        if let Some(hash) = self.store.hash_of(chunk) {
-            out.push(Candidate {
-                chunk,
-                place: hash.place(),
-                from_ring: false,
-            });
+    /// Finds out where the keys of what was picked belong, and drops stale entries.
+    fn locate(&self, search: &mut Search) {
+        let store = &*self.store;
+        search.candidates.clear();
+        for pick in &search.picks {
+            let (place, via) = match pick.entry {
+                Some(entry) => (store.entry_place(entry), Via::Ring),
+                None => (
+                    store.hash_of(pick.chunk).map(|hash| hash.place()),
+                    Via::Hand,
+                ),
+            };
+            match place {
+                Some(place) => search.candidates.push(Candidate {
+                    chunk: pick.chunk,
+                    place,
+                    via,
+                }),
+                None => search.stale += 1,
+            }
         }
     }
 
@@ -315,61 +431,47 @@ impl Lane {
     /// Judges one candidate under its stripe's lock.
     fn judge_candidate(&self, candidate: Candidate, force: bool, now: Now) -> Judged {
         let store = &*self.store;
-        let Candidate {
-            chunk,
-            place,
-            from_ring,
-        } = candidate;
+        let Candidate { chunk, place, via } = candidate;
         let bits = place.bucket_bits(store.stripe_bits);
         let mut stripe = store.stripe(place);
         let Some(found) = self.verify(&stripe, chunk, place) else {
-            return Judged::Spared;
+            return Judged::Stale;
         };
         let header = found.header;
-        if from_ring && header.has(state::MAIN) {
-            return Judged::Spared;
+        if via == Via::Ring && header.has(state::MAIN) {
+            return Judged::Stale;
         }
         if stripe.death(header, now).is_some() {
             return Judged::Out(stripe.unlink(&store.slabs, bits, found), Cause::Dead);
         }
         if header.has(state::PINNED) {
-            self.set_main(&mut stripe, found);
-            return Judged::Spared;
-        }
-        if from_ring {
-            if header.freq() >= PROMOTION_HITS && !force {
-                self.set_main(&mut stripe, found);
-                return Judged::Spared;
+            if via == Via::Ring {
+                self.set_main(&mut stripe, found, 1);
             }
-            return Judged::Out(
-                self.bury(&mut stripe, found, place, Queue::Small),
-                Cause::Evicted,
-            );
-        }
-        if header.freq() > 0 && !force {
-            let left = if store.policy == EvictionPolicy::Lru {
-                0
-            } else {
-                header.freq() - 1
-            };
-            store
-                .slabs
-                .set_header_first(found.chunk, header.with_freq(left));
             return Judged::Spared;
         }
-        let gone = if store.policy == EvictionPolicy::S3Clock {
-            self.bury(&mut stripe, found, place, Queue::Main)
-        } else {
-            stripe.unlink(&store.slabs, bits, found)
-        };
-        Judged::Out(gone, Cause::Evicted)
-    }
-
-    /// Takes an item out and leaves its ghost.
-    fn bury(&self, stripe: &mut Stripe, found: Found, place: Place, queue: Queue) -> Unlinked {
-        let slabs = &self.store.slabs;
-        let epitaph = slabs.demand(slabs.class_of(found.chunk)).bury(queue);
-        stripe.bury(slabs, check_of(place), found, epitaph)
+        let class = store.slabs.class_of(chunk);
+        let tries = is_always_tried(place) || store.slabs.demand(class).tries_one_hit();
+        match fate(store.policy, header, via, tries, force) {
+            Fate::Spare(hits) => {
+                let spared = header.with_freq(hits);
+                store.slabs.set_header_first(found.chunk, spared);
+                Judged::Spared
+            }
+            Fate::Promote(hits) => {
+                self.set_main(&mut stripe, found, hits);
+                Judged::Spared
+            }
+            Fate::Evict if store.policy == EvictionPolicy::S3Clock => {
+                self.tallies(class)
+                    .failed
+                    .add(u64::from(header.is_on_trial()));
+                let epitaph = store.slabs.demand(class).bury(class, queue_of(header));
+                let gone = stripe.bury(&store.slabs, check_of(place), found, epitaph);
+                Judged::Out(gone, Cause::Evicted)
+            }
+            Fate::Evict => Judged::Out(stripe.unlink(&store.slabs, bits, found), Cause::Evicted),
+        }
     }
 
     fn count_out_of(&self, gone: &Unlinked, cause: Cause, now: Now) {
@@ -423,11 +525,34 @@ impl Lane {
         }
     }
 
-    /// Makes an item of a locked stripe main, with no hits counted.
-    fn set_main(&self, _stripe: &mut Stripe, found: Found) {
-        let mut header = found.header.with_freq(0);
+    /// Makes an item of a locked stripe main.
+    fn set_main(&self, _stripe: &mut Stripe, found: Found, hits: u16) {
+        let mut header = found.header.with_freq(hits);
         header.state |= state::MAIN;
         self.store.slabs.set_header_first(found.chunk, header);
-        self.tallies_of(found.chunk).promoted.add(1);
+        let tallies = self.tallies_of(found.chunk);
+        tallies.promoted.add(1);
+        tallies.main.add(u64::from(!found.header.has(state::MAIN)));
+    }
+}
+
+impl Store {
+    /// The place of the item that a ring entry names; `None` if the entry is stale. What is seen
+    /// without the stripe's lock is true of an item that is and stays in the ring.
+    fn entry_place(&self, entry: RingEntry) -> Option<Place> {
+        let header = self.slabs.header(entry.chunk);
+        if !header.is_linked_item() || header.has(state::MAIN) {
+            return None;
+        }
+        let place = self.hash_of(entry.chunk)?.place();
+        entry.is_of(place).then_some(place)
+    }
+}
+
+fn queue_of(header: Header) -> Queue {
+    if header.has(state::MAIN) {
+        Queue::Main
+    } else {
+        Queue::Small
     }
 }

@@ -13,7 +13,7 @@ use crate::store::bucket::{
     BUCKETS_PER_SEGMENT, Entry, LAST, Line, OVERFLOW, SLOTS, Slot, bucket_address, clear_bucket,
     new_segment, set_entry, set_reference,
 };
-use crate::store::slab::{ChunkRef, Epitaph, Slabs};
+use crate::store::slab::{ChunkRef, EPITAPH_BITS, Epitaph, Slabs};
 
 /// Items per bucket above which a bucket is split: two thirds of the slots.
 const TARGET: u32 = 8;
@@ -24,7 +24,7 @@ pub(crate) struct Print {
     /// The place bits above the stripe's.
     pub(crate) bits: u32,
     pub(crate) tag: u8,
-    /// 24 place bits that a ghost keeps. Overlaps `bits`; what is left over tells keys apart.
+    /// 18 place bits that a ghost keeps. Overlaps `bits`; what is left over tells keys apart.
     pub(crate) check: u32,
 }
 
@@ -42,7 +42,7 @@ impl Print {
 
 /// The bits of a place that a ghost keeps.
 pub(crate) fn check_of(place: Place) -> u32 {
-    place.0 >> 8
+    place.0 >> EPITAPH_BITS
 }
 
 /// The index of one stripe.
@@ -77,23 +77,29 @@ impl Index {
         slabs: &Slabs,
         print: Print,
         is: impl Fn(ChunkRef) -> bool,
-    ) -> Option<(Slot, ChunkRef)> {
+    ) -> Result<(Slot, ChunkRef), Absent> {
+        let mut ghosts = 0;
         if self.buckets == 0 {
-            return None;
+            return Err(Absent { ghosts });
         }
         let mut at = self.address(slabs, self.bucket_of(print.bits));
         loop {
             let line = Line::load(slabs, at);
-            let mut candidates = line.matches(print.tag) & line.used();
+            let matches = line.matches(print.tag);
+            let mut candidates = matches & line.used();
             while candidates != 0 {
                 let number = candidates.trailing_zeros();
                 let chunk = ChunkRef(line.reference(slabs, number));
                 if is(chunk) {
-                    return Some((Slot { bucket: at, number }, chunk));
+                    return Ok((Slot { bucket: at, number }, chunk));
                 }
                 candidates &= candidates - 1;
             }
-            at = self.spill_after(slabs, line)?;
+            ghosts |= matches & line.ghosts();
+            match self.spill_after(slabs, line) {
+                Some(next) => at = next,
+                None => return Err(Absent { ghosts }),
+            }
         }
     }
 
@@ -172,12 +178,30 @@ impl Index {
         slabs
             .arena
             .store(slot.bucket, line.head & !bit | bit << SLOTS);
-        set_reference(slabs, slot, check << 8 | u32::from(epitaph.0));
+        set_reference(slabs, slot, check << EPITAPH_BITS | epitaph.bits());
         self.items -= 1;
     }
 
     /// Removes the ghost of this print, if there is one, and returns its epitaph.
     pub(crate) fn take_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<Epitaph> {
+        let (slot, epitaph) = self.find_ghost(slabs, print)?;
+        let head = slabs.arena.load(slot.bucket);
+        slabs
+            .arena
+            .store(slot.bucket, head & !(1 << (SLOTS + slot.number)));
+        Some(epitaph)
+    }
+
+    /// Notes on the ghost of this print, if there is one, that its item was asked for. Returns the
+    /// epitaph as it was before.
+    pub(crate) fn ask_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<Epitaph> {
+        let (slot, epitaph) = self.find_ghost(slabs, print)?;
+        let asked = print.check << EPITAPH_BITS | epitaph.asked().bits();
+        set_reference(slabs, slot, asked);
+        Some(epitaph)
+    }
+
+    fn find_ghost(&self, slabs: &Slabs, print: Print) -> Option<(Slot, Epitaph)> {
         if self.buckets == 0 {
             return None;
         }
@@ -188,9 +212,9 @@ impl Index {
             while candidates != 0 {
                 let number = candidates.trailing_zeros();
                 let reference = line.reference(slabs, number);
-                if reference >> 8 == print.check {
-                    slabs.arena.store(at, line.head & !(1 << (SLOTS + number)));
-                    return Some(Epitaph(reference as u8));
+                if reference >> EPITAPH_BITS == print.check {
+                    let slot = Slot { bucket: at, number };
+                    return Some((slot, Epitaph::from_reference(reference)));
                 }
                 candidates &= candidates - 1;
             }
@@ -226,7 +250,7 @@ impl Index {
         self.buckets += 1;
         let place = |entry: &Entry| {
             if entry.ghost {
-                Place(entry.reference & !0xff)
+                Place(entry.reference >> EPITAPH_BITS << EPITAPH_BITS)
             } else {
                 place_of(ChunkRef(entry.reference))
             }
@@ -242,8 +266,9 @@ impl Index {
             self.place(slabs, target(entry), *entry)
                 .expect("two buckets and the spill freed above hold what one chain held");
         }
-        // A ghost keeps place bits from 8 up; below that nobody knows where it belongs.
-        if stripe_bits + level_bit.trailing_zeros() >= 8 {
+        // Below the bits that a ghost keeps nobody knows where it belongs. There are none yet in a
+        // store that grows to its limit for the first time.
+        if stripe_bits + level_bit.trailing_zeros() >= EPITAPH_BITS {
             for ghost in entries.iter().filter(|entry| entry.ghost) {
                 self.place_ghost(slabs, target(ghost), *ghost);
             }
@@ -309,7 +334,7 @@ impl Index {
     /// Puts an entry in the first empty slot of a bucket's chain, else over its oldest ghost.
     fn place(&mut self, slabs: &Slabs, bucket: u32, entry: Entry) -> Result<(), IndexFull> {
         let mut at = self.address(slabs, bucket);
-        let mut oldest: Option<(Slot, u8)> = None;
+        let mut oldest: Option<(Slot, u64)> = None;
         loop {
             let line = Line::load(slabs, at);
             let empty = line.empty();
@@ -460,6 +485,13 @@ pub(crate) fn bucket_of(bits: u32, buckets: u32) -> u32 {
     }
 }
 
+/// There is no such item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Absent {
+    /// Not 0 if one of the ghosts here may be its own.
+    pub(crate) ghosts: u32,
+}
+
 /// There is neither a slot nor memory for another bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexFull;
@@ -467,7 +499,8 @@ pub(crate) struct IndexFull;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::slab::{ClassTable, Geometry, Spacing};
+    use crate::store::outcome::ClassId;
+    use crate::store::slab::{ClassTable, Geometry, Queue, Spacing};
     use std::collections::HashMap;
 
     fn slabs() -> Slabs {
@@ -506,7 +539,7 @@ mod tests {
         assert!(index.buckets() >= 20_000 / TARGET - 1);
         for chunk in 1..20_000 {
             let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
-            let (slot, _) = found.unwrap_or_else(|| panic!("chunk {chunk} is lost"));
+            let (slot, _) = found.unwrap_or_else(|_| panic!("chunk {chunk} is lost"));
             if chunk % 3 == 0 {
                 index.remove(&slabs, print(chunk).bits, slot);
             }
@@ -546,10 +579,16 @@ mod tests {
         let mut index = Index::default();
         index.insert(&slabs, print(5), ChunkRef(5)).unwrap();
         let (slot, _) = index.find(&slabs, print(5), |_| true).unwrap();
-        index.bury(&slabs, slot, print(5).check, Epitaph(77));
-        assert!(index.find(&slabs, print(5), |_| true).is_none());
-        assert_eq!(index.take_ghost(&slabs, print(5)), Some(Epitaph(77)));
+        let epitaph = Epitaph::new(ClassId(7), Queue::Small, 33);
+        index.bury(&slabs, slot, print(5).check, epitaph);
+        let absent = index.find(&slabs, print(5), |_| true).unwrap_err();
+        assert_ne!(absent.ghosts, 0);
+        let asked = (0..2).map(|_| index.ask_ghost(&slabs, print(5)).unwrap());
+        assert!(asked.eq([epitaph, epitaph.asked()]));
+        let taken = index.take_ghost(&slabs, print(5));
+        assert_eq!(taken, Some(epitaph.asked()));
         assert_eq!(index.take_ghost(&slabs, print(5)), None);
+        assert_eq!(index.ask_ghost(&slabs, print(5)), None);
 
         let same_bucket: Vec<u32> = (1..)
             .filter(|&c| index.bucket_of(print(c).bits) == 3)
@@ -560,7 +599,7 @@ mod tests {
             let (slot, _) = index
                 .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
                 .unwrap();
-            index.bury(&slabs, slot, print(chunk).check, Epitaph(1));
+            index.bury(&slabs, slot, print(chunk).check, epitaph);
         }
         for &chunk in &same_bucket[12..] {
             index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();

@@ -38,7 +38,7 @@ pub(crate) mod state {
     pub(crate) const LINKED: u16 = 1;
     /// In the main part of its class; otherwise in the small queue.
     pub(crate) const MAIN: u16 = 1 << 1;
-    /// Hits counted for eviction, 0 to 3: two bits.
+    /// Hits counted for eviction, 0 to 3, by the queue's own rule (see `policy`): two bits.
     pub(crate) const FREQ: u16 = 3 << 2;
     /// One hit.
     pub(crate) const FREQ_ONE: u16 = 1 << 2;
@@ -158,9 +158,19 @@ impl Header {
     pub(crate) fn accessed(mut self, now: Now) -> Self {
         if self.freq() < 3 {
             self.state += state::FREQ_ONE;
+            // The first hit in the main queue proves the item, and is its first chance too.
+            if self.state & (state::MAIN | state::FREQ) == state::MAIN | state::FREQ_ONE {
+                self.state += state::FREQ_ONE;
+            }
         }
         self.access = access_at(now);
         self
+    }
+
+    /// Whether it was promoted after one hit and has not been hit since.
+    #[inline]
+    pub(crate) fn is_on_trial(self) -> bool {
+        self.state & (state::MAIN | state::FREQ) == state::MAIN
     }
 
     /// Bytes between the header and the value's first byte.

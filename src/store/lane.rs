@@ -24,6 +24,9 @@ pub const PREFETCH_MAX: usize = 16;
 /// Chunks in a stock at most.
 const STOCK_MAX: usize = 32;
 
+/// Gets without an item that a lane reports together.
+const MISSES_REPORTED: u64 = 256;
+
 /// A lane's stock of one class.
 #[repr(align(64))] // Whole cache lines, so that no two lanes' stocks meet in one.
 #[derive(Debug, Default)]
@@ -32,6 +35,11 @@ pub(crate) struct Magazine {
     pub(crate) free: Vec<ChunkRef>,
     /// Items linked since the last refill, to go on the class's ring.
     pub(crate) fresh: Vec<RingEntry>,
+    /// The lane's items of the class, those of the main queue, and its new ones ever, when it last
+    /// reported them.
+    items: u64,
+    main: u64,
+    created: u64,
 }
 
 /// What a lane keeps at hand. Behind a mutex only so that a page move can take back chunks of the
@@ -57,6 +65,8 @@ pub struct Lane {
     pub(crate) freed: Vec<ChunkRef>,
     /// Scratch for values that are put together from two.
     pub(crate) joined: Vec<u8>,
+    /// Gets that found nothing and have not been reported.
+    missed: u64,
 }
 
 impl Drop for Lane {
@@ -72,6 +82,7 @@ impl Lane {
             id,
             freed: vec![],
             joined: vec![],
+            missed: 0,
         }
     }
 
@@ -134,8 +145,16 @@ impl Lane {
         let place = key.hash.place();
         let print = Print::new(key.hash, store.stripe_bits);
         let mut stripe = store.stripe(place);
-        let Some((slot, chunk)) = stripe.seek(&store.slabs, key, print) else {
-            return Fetched::Miss(Miss::Absent);
+        let (slot, chunk) = match stripe.seek(&store.slabs, key, print) {
+            Ok(found) => found,
+            Err(absent) => {
+                if absent.ghosts != 0 && !how.peek {
+                    self.ask_ghost(&mut stripe, print);
+                }
+                drop(stripe);
+                self.count_miss();
+                return Fetched::Miss(Miss::Absent);
+            }
         };
         let before = store.slabs.header_words(chunk);
         let header = Header::unpack(before[0], before[1]);
@@ -148,6 +167,7 @@ impl Lane {
             let dead = stripe.unlink(&store.slabs, print.bits, found);
             drop(stripe);
             self.discard_dead(dead);
+            self.count_miss();
             return Fetched::Miss(miss);
         }
         let mut words = before;
@@ -165,7 +185,7 @@ impl Lane {
         }
         if words != before {
             store.slabs.set_header_words(chunk, words);
-            self.tallies_of(chunk).used.add(1);
+            self.count_use(chunk, header);
         }
         Fetched::Hit(read(&mut Item {
             store: &self.store,
@@ -178,6 +198,39 @@ impl Lane {
             won: false,
             created: false,
         }))
+    }
+
+    /// Counts an access that was noted in the header of an item, which was `before` until then.
+    #[inline]
+    pub(crate) fn count_use(&self, chunk: ChunkRef, before: Header) {
+        let tallies = self.tallies_of(chunk);
+        tallies.used.add(1);
+        if before.is_on_trial() {
+            tallies.proven.add(1);
+        }
+    }
+
+    /// Counts a get that found nothing.
+    #[inline]
+    pub(crate) fn count_miss(&mut self) {
+        self.missed += 1;
+        if self.missed == MISSES_REPORTED {
+            self.missed = 0;
+            let all = &self.store.missed;
+            all.fetch_add(MISSES_REPORTED, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note that somebody has asked for the item that a ghost is of, if one is there: it
+    /// would have been a hit, had its class had more memory or used it otherwise.
+    #[inline(never)]
+    pub(crate) fn ask_ghost(&self, stripe: &mut Stripe, print: Print) {
+        let store = &*self.store;
+        let ghost = stripe.index.ask_ghost(&store.slabs, print);
+        if let Some(epitaph) = ghost.filter(|epitaph| !epitaph.is_asked()) {
+            store.learn_from_request(epitaph);
+            self.tallies(epitaph.class()).ghost_hits.add(1);
+        }
     }
 
     /// Removes an item; with `compare`, only if that is its CAS id.
@@ -236,6 +289,9 @@ impl Lane {
     pub(crate) fn count_out(&self, gone: &Unlinked) {
         let tallies = self.tallies_of(gone.chunk);
         tallies.items.sub(1);
+        tallies
+            .main
+            .sub(u64::from(gone.header.has(item::state::MAIN)));
         tallies.bytes.sub(u64::from(gone.size));
     }
 
@@ -257,7 +313,13 @@ impl Lane {
         let page = slabs.page(slabs.page_of(chunk));
         let class = page.class();
         let mut desk = self.store.desks[self.id].lock();
-        let stock = &mut desk.magazines[usize::from(class.0)].free;
+        let magazine = &mut desk.magazines[usize::from(class.0)];
+        // What goes before its class has heard of it was never in the ring: a lock that is taken
+        // and released leaves nothing there.
+        if let Some(at) = magazine.fresh.iter().rposition(|new| new.chunk == chunk) {
+            magazine.fresh.remove(at);
+        }
+        let stock = &mut magazine.free;
         if page.is_draining() {
             drop(desk);
             slabs.give(chunk);
@@ -269,6 +331,10 @@ impl Lane {
             for surplus in stock.drain(room / 2..) {
                 slabs.give_locked(&mut state, class, surplus);
             }
+            drop(state);
+            magazine.free.push(chunk);
+            self.report(class, magazine);
+            return;
         }
         stock.push(chunk);
     }
@@ -289,22 +355,40 @@ impl Lane {
     pub(crate) fn clear_desk(&mut self) {
         let slabs = &self.store.slabs;
         let mut desk = self.store.desks[self.id].lock();
-        for magazine in &mut desk.magazines {
+        for class in slabs.table.item_classes() {
+            let magazine = &mut desk.magazines[usize::from(class.0)];
             for chunk in magazine.free.drain(..) {
                 slabs.give(chunk);
             }
+            self.report(class, magazine);
         }
     }
 
+    /// Tells the class how many items this lane has of it, and the store how many were new. So
+    /// nobody has to add up the lanes' numbers, each in a line that its lane is writing to.
+    pub(crate) fn report(&self, class: ClassId, magazine: &mut Magazine) {
+        let tallies = self.tallies(class);
+        let (items, main) = (tallies.items.get(), tallies.main.get());
+        let created = tallies.linked.get() - tallies.replaced.get();
+        let demand = self.store.slabs.demand(class);
+        let more = items.wrapping_sub(magazine.items);
+        demand.report(more, main.wrapping_sub(magazine.main));
+        if created != magazine.created {
+            let all = &self.store.created;
+            all.fetch_add(created - magazine.created, Ordering::Relaxed);
+        }
+        (magazine.items, magazine.main, magazine.created) = (items, main, created);
+    }
+
     /// Notes a new item of the small queue.
-    pub(crate) fn note_fresh(&mut self, class: ClassId, entry: RingEntry, now: Now) {
+    pub(crate) fn note_fresh(&self, class: ClassId, entry: RingEntry) {
         let mut desk = self.store.desks[self.id].lock();
         let fresh = &mut desk.magazines[usize::from(class.0)].fresh;
         fresh.push(entry);
         let full = fresh.len() >= STOCK_MAX;
         drop(desk);
         if full {
-            self.flush_fresh(class, now);
+            self.flush_fresh(class);
         }
     }
 

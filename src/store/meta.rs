@@ -63,8 +63,12 @@ impl Lane {
                     }
                 }
             } else {
+                if !how.no_bump {
+                    self.ask_ghost(&mut stripe, print);
+                }
                 drop(stripe);
             }
+            self.count_miss();
             let Some(expiry) = how.vivify else {
                 return Ok(Fetched::Miss(miss));
             };
@@ -150,7 +154,7 @@ impl Lane {
             slabs.page(slabs.page_of(found.chunk)).note_expiry(expiry);
         }
         slabs.set_header(found.chunk, after);
-        self.tallies_of(found.chunk).used.add(1);
+        self.count_use(found.chunk, before);
         answer
     }
 

@@ -21,7 +21,7 @@
 //! | 48    | key and value                                                                     |
 //! | 0     | rounding to a chunk: 64 is one; over all lengths from 64 B to 2 KiB it is 4 %     |
 //! | 9     | index: a bucket of 64 bytes for 6 to 8 items, and the spill (see `index`)         |
-//! | 0.8   | eviction: 8 bytes in the ring for a tenth of the items; the rest are header bits  |
+//! | 2.5   | eviction: an entry in the ring, 2 or 3 bytes; the rest are header bits            |
 //! | 0.3   | a stripe and its hints, 512 bytes for every 512 KiB, and ends of pages            |
 //!
 //! The limit changes at run time, up to [`LIMIT_GROWTH`] times what it was at the start. How memory
@@ -86,6 +86,7 @@ mod meta;
 mod mover;
 mod outcome;
 mod pin;
+mod policy;
 mod reassign;
 mod report;
 mod slab;
@@ -103,6 +104,7 @@ pub use outcome::{
 };
 pub use pin::PinnedValue;
 pub use reassign::MoveRefusal;
+pub use slab::Beliefs;
 pub use snapshot::{Busy, ClassSnapshot, StoreSnapshot};
 pub use upload::Upload;
 pub use view::Item;
@@ -164,6 +166,9 @@ pub struct Store {
     desks: Box<[CachePadded<Mutex<Desk>>]>,
     taken: Box<[AtomicBool]>,
     tallies: Box<[CachePadded<LaneTallies>]>,
+    /// Gets that found nothing, and new items under keys that had none, as the lanes report them.
+    missed: CachePadded<AtomicU64>,
+    created: CachePadded<AtomicU64>,
     /// Seconds that the item evicted last had been idle, by class.
     evicted_idle: Box<[AtomicU64]>,
     /// Counter values at the last `stats reset`.
@@ -240,6 +245,8 @@ impl Store {
             tallies: (0..lanes)
                 .map(|_| CachePadded::new(LaneTallies::new(classes)))
                 .collect(),
+            missed: CachePadded::default(),
+            created: CachePadded::default(),
             evicted_idle: (0..classes).map(|_| AtomicU64::new(0)).collect(),
             baseline: Mutex::new(vec![ClassSums::default(); classes]),
             flush_due: AtomicU64::new(u64::MAX),
@@ -390,7 +397,7 @@ mod tests {
         assert!(snapshot.evictions > 0, "it is full");
         let header = item::HEADER as f64;
         let index = f64::from(bucket::BUCKET_SIZE) / 7.0;
-        let ring = size_of::<u64>() as f64 / 10.0;
+        let ring = 2.5; // the longest distances are rare
         let rest = size_of::<CachePadded<Mutex<Stripe>>>() as f64 / 4096.0 + 0.3;
         let expected = header + 48.0 + index + ring + rest;
         let cost = limit as f64 / snapshot.items as f64;

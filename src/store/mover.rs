@@ -233,7 +233,7 @@ impl Lane {
             let found = stripe
                 .index
                 .find(&store.slabs, print, |chunk| chunk == head);
-            let found = found.map(|(slot, chunk)| Found {
+            let found = found.ok().map(|(slot, chunk)| Found {
                 slot,
                 chunk,
                 header: store.slabs.header(chunk),
@@ -294,7 +294,7 @@ impl Lane {
                 rescued.add(1);
                 self.free_chunk(from);
                 if let Some(entry) = fresh {
-                    self.note_fresh(class, entry, now);
+                    self.note_fresh(class, entry);
                 }
             }
         }
@@ -346,7 +346,7 @@ impl Store {
         if from == found.chunk {
             self.adopt_chain(to, header);
             if !header.has(state::MAIN) {
-                fresh = Some(RingEntry { chunk: to, place });
+                fresh = Some(RingEntry::new(to, place));
             }
         } else if let Some((before, header)) = self.before(found, from) {
             self.slabs.set_next(before, header, to);

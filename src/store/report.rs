@@ -88,7 +88,7 @@ impl Store {
         let (pages, used, small) = (
             state.pages.len() as u64,
             self.slabs.used_locked(&state, class),
-            state.ring.len() as u64,
+            state.ring.len(),
         );
         let hand = state.pages.get(state.hand.0).copied();
         drop(state);
@@ -122,6 +122,7 @@ impl Store {
             crawler_items_checked: since.crawler_checked,
             promoted: since.promoted,
             ghost_hits: since.ghost_hits,
+            beliefs: self.slabs.demand(class).beliefs(self.slabs.allocated()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Plain numbers copied out of the store for reports; no formatting.
 
 use crate::store::outcome::ClassId;
+use crate::store::slab::Beliefs;
 
 /// The store as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub struct StoreSnapshot {
     pub move_busy: u64,
     /// Why a page could not be moved, the last time that happened.
     pub last_busy: Option<Busy>,
-    /// Hits on the keys of recently evicted items.
+    /// Gets of items that were evicted recently.
     pub ghost_hits: u64,
 }
 
@@ -107,8 +108,10 @@ pub struct ClassSnapshot {
     pub crawler_items_checked: u64,
     /// Items promoted out of the small queue.
     pub promoted: u64,
-    /// Hits on the keys of items recently evicted from this class.
+    /// Gets of items recently evicted from this class.
     pub ghost_hits: u64,
+    /// What the eviction policy has learned of it.
+    pub beliefs: Beliefs,
 }
 
 impl ClassSnapshot {

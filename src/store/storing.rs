@@ -52,7 +52,6 @@ enum Placed {
         cas: u64,
         /// What was there before, and whether that was dead.
         replaced: Option<(Unlinked, bool)>,
-        ghost: bool,
     },
     Refused(StoreOutcome),
     Changed,
@@ -132,15 +131,21 @@ impl Store {
             && self.slabs.table.fitting(shape.whole_len()) == Some(class)
     }
 
+    /// Whether an item with this header that is overwritten is to be as young as a new one. Its
+    /// entry in the ring says when it came; so it gets another chunk, and a new entry with that.
+    ///
+    /// Items of the main queue stay where they are: popular to write is not popular to read.
+    #[inline]
+    fn is_to_be_renewed(&self, header: Header, class: ClassId) -> bool {
+        !header.has(state::MAIN) && self.slabs.demand(class).has_evicted()
+    }
+
     /// The header of a new item that replaces `old`, if that was alive.
     #[inline]
     fn header_over(&self, mut new: Header, old: Option<Header>, linking: &Linking<'_>) -> Header {
         let mut kept = 0;
         if let Some(old) = old {
             kept = old.state & (linking.keep | state::MAIN | state::FREQ);
-            if old.freq() < 3 {
-                kept += state::FREQ_ONE;
-            }
         } else if self.policy != EvictionPolicy::S3Clock {
             kept = state::MAIN;
         }
@@ -274,7 +279,9 @@ impl Lane {
         };
         let found = live?;
         let class = store.slabs.class_of(found.chunk);
-        if !store.fits_in_place(found.header, class, shape) {
+        if !store.fits_in_place(found.header, class, shape)
+            || store.is_to_be_renewed(found.header, class)
+        {
             return None;
         }
         let before = store.slabs.item_size(found.chunk, found.header);
@@ -306,6 +313,7 @@ impl Lane {
         let cas = store.cas_shown(place, shape.explicit_cas, header.high);
         let tallies = self.tallies(class);
         tallies.linked.add(1);
+        tallies.replaced.add(1);
         let grown = (shape.whole_len() as u64).wrapping_sub(u64::from(before));
         tallies.bytes.add(grown);
         Some(Stored {
@@ -322,9 +330,8 @@ impl Lane {
             self.store
                 .slabs
                 .set_header_first(found.chunk, found.header.accessed(now));
-            let class = self.store.slabs.class_of(found.chunk);
-            self.tallies(class).used.add(1);
-            class
+            self.count_use(found.chunk, found.header);
+            self.store.slabs.class_of(found.chunk)
         })
     }
 
@@ -366,21 +373,20 @@ impl Lane {
                 header,
                 cas,
                 replaced,
-                ghost,
             } => {
                 let tallies = self.tallies(class);
                 tallies.items.add(1);
+                tallies.main.add(u64::from(header.has(state::MAIN)));
                 tallies.linked.add(1);
                 tallies.bytes.add(u64::from(size));
-                tallies.ghost_hits.add(u64::from(ghost));
+                tallies.replaced.add(u64::from(replaced.is_some()));
                 match replaced {
                     Some((old, true)) => self.discard_dead(old),
                     Some((old, false)) => self.discard(old),
                     None => {}
                 }
                 if !header.has(state::MAIN) {
-                    let chunk = linking.chunk;
-                    self.note_fresh(class, RingEntry { chunk, place }, now);
+                    self.note_fresh(class, RingEntry::new(linking.chunk, place));
                 }
                 let outcome = StoreOutcome::Stored;
                 let stored = Stored {
@@ -417,16 +423,16 @@ impl Lane {
                 return Ok(Placed::Refused(outcome));
             }
         };
-        let ghost = found.is_none()
-            && stripe
-                .index
-                .take_ghost(slabs, print)
-                .is_some_and(|epitaph| store.count_revival(linking.chunk, epitaph));
+        let ghost = match found {
+            Some(_) => None,
+            None => stripe.index.take_ghost(slabs, print),
+        };
         let mut header = slabs.header(linking.chunk);
         header.high = stripe.next_cas();
         header = store.header_over(header, live.map(|found| found.header), linking);
-        if ghost {
-            header.state |= state::MAIN;
+        if ghost.is_some_and(|epitaph| store.belongs_to_main(linking.chunk, epitaph)) {
+            // Asked for again, so proven.
+            header.state |= state::MAIN | state::FREQ_ONE;
         }
         if stale {
             Store::keep_of_stale(&mut header, live.map(|found| found.header));
@@ -450,7 +456,6 @@ impl Lane {
             header,
             cas,
             replaced,
-            ghost,
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::base::clock::Now;
 use crate::store::HashedKey;
 use crate::store::bucket::Slot;
-use crate::store::index::{Index, Print};
+use crate::store::index::{Absent, Index, Print};
 use crate::store::item::{Header, state};
 use crate::store::outcome::Miss;
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
@@ -44,7 +44,7 @@ impl Stripe {
     /// The item with this key, dead or alive.
     #[inline]
     pub(crate) fn look(&self, slabs: &Slabs, key: &HashedKey<'_>, print: Print) -> Option<Found> {
-        let (slot, chunk) = self.seek(slabs, key, print)?;
+        let (slot, chunk) = self.seek(slabs, key, print).ok()?;
         Some(Found {
             slot,
             chunk,
@@ -59,7 +59,7 @@ impl Stripe {
         slabs: &Slabs,
         key: &HashedKey<'_>,
         print: Print,
-    ) -> Option<(Slot, ChunkRef)> {
+    ) -> Result<(Slot, ChunkRef), Absent> {
         let is_it = |chunk| slabs.has_key(chunk, key.key);
         self.index.find(slabs, print, is_it)
     }

@@ -29,6 +29,8 @@ pub enum StatsRequest {
     Slabs,
     /// Histogram of item sizes.
     Sizes,
+    /// What the eviction policy has learned, by class.
+    Eviction,
 }
 
 /// `stats cachedump <class> <limit>`.
@@ -54,7 +56,7 @@ pub enum DetailRequest {
 }
 
 /// Reads what follows `stats`. The words before `items` may be abbreviated, first come first
-/// served; `items`, `slabs` and `sizes` may not.
+/// served; `items`, `slabs`, `sizes` and our own `eviction` may not.
 pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorLine> {
     let Some(word) = tokens.next() else {
         return Ok(StatsRequest::General);
@@ -83,6 +85,7 @@ pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorL
         b"items" => Ok(StatsRequest::Items),
         b"slabs" => Ok(StatsRequest::Slabs),
         b"sizes" => Ok(StatsRequest::Sizes),
+        b"eviction" => Ok(StatsRequest::Eviction),
         _ => Err(ErrorLine::Unknown),
     }
 }
@@ -133,9 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn items_slabs_and_sizes_must_be_whole() {
+    fn items_slabs_sizes_and_eviction_must_be_whole() {
         assert_eq!(parsed("items"), Ok(StatsRequest::Items));
-        for word in ["item", "slab", "sizes_enable", "bogus"] {
+        assert_eq!(parsed("eviction"), Ok(StatsRequest::Eviction));
+        for word in ["item", "slab", "sizes_enable", "evict", "bogus"] {
             assert_eq!(parsed(word), Err(ErrorLine::Unknown));
         }
     }

@@ -14,12 +14,15 @@
 pub(crate) mod arena;
 pub(crate) mod class;
 mod demand;
+mod epitaph;
 mod page;
 mod pool;
 mod ring;
 
 pub(crate) use class::{ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing, WHOLE_MAX};
-pub(crate) use demand::{Demand, Epitaph, GHOST_HIT, Queue};
+pub use demand::Beliefs;
+pub(crate) use demand::{Demand, Experience, GHOST_HIT};
+pub(crate) use epitaph::{DATES_KNOWN, EPITAPH_BITS, Epitaph, Queue};
 pub(crate) use page::{Page, PageId};
 pub(crate) use ring::{Ring, RingEntry};
 
@@ -117,6 +120,8 @@ pub(crate) struct ClassState {
     pub(crate) ring: Ring,
     /// The clock hand: position in `pages`, and the slot in that page.
     pub(crate) hand: (usize, u32),
+    /// By how much pieces of other classes' items are behind in being evicted, in chunks.
+    pub(crate) pieces_due: u64,
 }
 
 /// A class: its state under the lock, and readings for others to compare classes by.
@@ -464,9 +469,9 @@ impl Slabs {
         &self.classes[usize::from(class.0)].demand
     }
 
-    /// Counts evictions out of `items`.
-    pub(crate) fn count_evicted(&self, class: ClassId, evicted: u64, items: u64) {
-        self.demand(class).evicted(evicted, items, self.allocated());
+    /// Counts evictions, of the main queue and of the small one.
+    pub(crate) fn count_evicted(&self, class: ClassId, evicted: [u64; 2]) {
+        self.demand(class).evicted(evicted, self.allocated());
     }
 
     /// Whether it is time for all demands to fade; true for one caller.
