@@ -107,7 +107,7 @@ impl Lane {
             .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
             .filter(|found| stripe.death(found.header, now).is_none());
         let Some(found) = found else {
-            self.ask_ghost(&mut stripe, self.print(key));
+            self.ask_ghost(&mut stripe, key);
             return Step::Missing;
         };
         let id = store.cas_id(place, found.chunk, found.header);

@@ -26,10 +26,10 @@
 //! CLOCK with one reference bit, `lfu` counts up to three hits.
 
 use crate::base::clock::Now;
-use crate::base::hash::Place;
+use crate::base::hash::KeyHash;
 use crate::base::settings::EvictionPolicy;
 use crate::store::Store;
-use crate::store::index::check_of;
+use crate::store::index::{Print, check_of};
 use crate::store::item::{Header, state};
 use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
@@ -73,8 +73,8 @@ struct Pick {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     chunk: ChunkRef,
-    /// Where its key belongs, as far as could be seen without a lock.
-    place: Place,
+    /// Its key's hash, as far as could be seen without a lock.
+    hash: KeyHash,
     via: Via,
 }
 
@@ -207,7 +207,7 @@ impl Lane {
         let items = store.slabs.demand(class).items();
         if state.ring.len() > items + items / 8 + RING_SLACK {
             // Twice as many as came in: it gets shorter, and nobody pays for all.
-            let live = |entry| store.entry_place(entry).is_some();
+            let live = |entry| store.entry_hash(entry).is_some();
             let ring = &mut state.ring;
             ring.sweep(&store.slabs, fresh.len() * 2, live, &mut lost);
         }
@@ -231,11 +231,11 @@ impl Lane {
     fn promote(&self, lost: &[RingEntry]) {
         let store = &*self.store;
         for entry in lost {
-            let Some(place) = store.entry_place(*entry) else {
+            let Some(hash) = store.entry_hash(*entry) else {
                 continue;
             };
-            let mut stripe = store.stripe(place);
-            if let Some(found) = self.verify(&stripe, entry.chunk, place) {
+            let mut stripe = store.stripe(hash.place());
+            if let Some(found) = self.verify(&stripe, entry.chunk, hash) {
                 self.set_main(&mut stripe, found, 1);
             }
         }
@@ -383,17 +383,14 @@ impl Lane {
         let store = &*self.store;
         search.candidates.clear();
         for pick in &search.picks {
-            let (place, via) = match pick.entry {
-                Some(entry) => (store.entry_place(entry), Via::Ring),
-                None => (
-                    store.hash_of(pick.chunk).map(|hash| hash.place()),
-                    Via::Hand,
-                ),
+            let (hash, via) = match pick.entry {
+                Some(entry) => (store.entry_hash(entry), Via::Ring),
+                None => (store.hash_of(pick.chunk), Via::Hand),
             };
-            match place {
-                Some(place) => search.candidates.push(Candidate {
+            match hash {
+                Some(hash) => search.candidates.push(Candidate {
                     chunk: pick.chunk,
-                    place,
+                    hash,
                     via,
                 }),
                 None => search.stale += 1,
@@ -404,7 +401,8 @@ impl Lane {
     /// Starts loading the index lines of all candidates, so that judging them waits once.
     fn prefetch_places(&self, candidates: &[Candidate]) {
         let store = &*self.store;
-        for &Candidate { place, .. } in candidates {
+        for &Candidate { hash, .. } in candidates {
+            let place = hash.place();
             let bits = place.bucket_bits(store.stripe_bits);
             if let Some(bucket) = store.hints.bucket(&store.slabs, place, bits) {
                 store.slabs.arena.prefetch(bucket);
@@ -412,29 +410,27 @@ impl Lane {
         }
     }
 
-    /// The linked item in `chunk`, with the stripe of `place` locked.
-    ///
-    /// The chunk may hold another item by now: that is found as well if it belongs to the same
-    /// bucket, and is then as good a candidate.
-    pub(crate) fn verify(&self, stripe: &Stripe, chunk: ChunkRef, place: Place) -> Option<Found> {
-        let store = &self.store;
-        let bits = place.bucket_bits(store.stripe_bits);
-        let slot = stripe.index.find_chunk(&store.slabs, bits, chunk)?;
-        let header = store.slabs.header(chunk);
+    /// The linked item in `chunk` whose key has this hash, with its stripe locked.
+    fn verify(&self, stripe: &Stripe, chunk: ChunkRef, hash: KeyHash) -> Option<Found> {
+        let store = &*self.store;
+        let print = Print::new(hash, store.stripe_bits);
+        let is_it = |other| other == chunk;
+        let (slot, chunk) = stripe.index.find(&store.slabs, print, is_it).ok()?;
         Some(Found {
             slot,
             chunk,
-            header,
+            header: store.slabs.header(chunk),
         })
     }
 
     /// Judges one candidate under its stripe's lock.
     fn judge_candidate(&self, candidate: Candidate, force: bool, now: Now) -> Judged {
         let store = &*self.store;
-        let Candidate { chunk, place, via } = candidate;
+        let Candidate { chunk, hash, via } = candidate;
+        let place = hash.place();
         let bits = place.bucket_bits(store.stripe_bits);
         let mut stripe = store.stripe(place);
-        let Some(found) = self.verify(&stripe, chunk, place) else {
+        let Some(found) = self.verify(&stripe, chunk, hash) else {
             return Judged::Stale;
         };
         let header = found.header;
@@ -537,15 +533,15 @@ impl Lane {
 }
 
 impl Store {
-    /// The place of the item that a ring entry names; `None` if the entry is stale. What is seen
+    /// The hash of the item that a ring entry names; `None` if the entry is stale. What is seen
     /// without the stripe's lock is true of an item that is and stays in the ring.
-    fn entry_place(&self, entry: RingEntry) -> Option<Place> {
+    fn entry_hash(&self, entry: RingEntry) -> Option<KeyHash> {
         let header = self.slabs.header(entry.chunk);
         if !header.is_linked_item() || header.has(state::MAIN) {
             return None;
         }
-        let place = self.hash_of(entry.chunk)?.place();
-        entry.is_of(place).then_some(place)
+        let hash = self.hash_of(entry.chunk)?;
+        entry.is_of(hash.place()).then_some(hash)
     }
 }
 

@@ -78,9 +78,8 @@ impl Index {
         print: Print,
         is: impl Fn(ChunkRef) -> bool,
     ) -> Result<(Slot, ChunkRef), Absent> {
-        let mut ghosts = 0;
         if self.buckets == 0 {
-            return Err(Absent { ghosts });
+            return Err(Absent { ghosts: 0 });
         }
         let mut at = self.address(slabs, self.bucket_of(print.bits));
         loop {
@@ -95,33 +94,13 @@ impl Index {
                 }
                 candidates &= candidates - 1;
             }
-            ghosts |= matches & line.ghosts();
             match self.spill_after(slabs, line) {
                 Some(next) => at = next,
-                None => return Err(Absent { ghosts }),
-            }
-        }
-    }
-
-    /// Finds the used slot of `chunk`, whose key belongs to the bucket of `bits`.
-    ///
-    /// A chunk is in one slot at most, so this needs no look at the item's key.
-    pub(crate) fn find_chunk(&self, slabs: &Slabs, bits: u32, chunk: ChunkRef) -> Option<Slot> {
-        if self.buckets == 0 {
-            return None;
-        }
-        let mut at = self.address(slabs, self.bucket_of(bits));
-        loop {
-            let line = Line::load(slabs, at);
-            let mut used = line.used();
-            while used != 0 {
-                let number = used.trailing_zeros();
-                if line.reference(slabs, number) == chunk.0 {
-                    return Some(Slot { bucket: at, number });
+                None => {
+                    let ghosts = u64::from(matches) << SLOTS & line.head;
+                    return Err(Absent { ghosts });
                 }
-                used &= used - 1;
             }
-            at = self.spill_after(slabs, line)?;
         }
     }
 
@@ -488,8 +467,8 @@ pub(crate) fn bucket_of(bits: u32, buckets: u32) -> u32 {
 /// There is no such item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Absent {
-    /// Not 0 if one of the ghosts here may be its own.
-    pub(crate) ghosts: u32,
+    /// Not 0 if one of the ghosts in the last bucket, mostly the only one, may be its own.
+    pub(crate) ghosts: u64,
 }
 
 /// There is neither a slot nor memory for another bucket.

@@ -223,7 +223,7 @@ impl Shape {
     }
 
     /// Bytes in front of the value, of an item in one chunk.
-    #[inline]
+    #[inline(always)] // as `whole_len`
     pub(crate) fn value_offset(self) -> usize {
         HEADER + self.key_len + self.optional()
     }
@@ -260,7 +260,7 @@ impl Slabs {
         self.arena.load_two(self.offset(chunk))
     }
 
-    #[inline]
+    #[inline(always)] // as `write_options`
     pub(crate) fn set_header(&self, chunk: ChunkRef, header: Header) {
         self.arena.store_two(self.offset(chunk), header.words());
     }
@@ -476,7 +476,7 @@ impl Slabs {
     }
 
     /// Bytes an item takes without the waste of its chunks: what `bytes` sums up.
-    #[inline]
+    #[inline(always)] // as `write_options`
     pub(crate) fn item_size(&self, chunk: ChunkRef, header: Header) -> u32 {
         let first = header.value_offset() as u32 + header.part_len;
         if header.has(state::CHAINED) {

@@ -25,7 +25,7 @@ pub const PREFETCH_MAX: usize = 16;
 const STOCK_MAX: usize = 32;
 
 /// Gets without an item that a lane reports together.
-const MISSES_REPORTED: u64 = 256;
+const MISSES_REPORTED: u64 = 1 << u8::BITS;
 
 /// A lane's stock of one class.
 #[repr(align(64))] // Whole cache lines, so that no two lanes' stocks meet in one.
@@ -65,8 +65,8 @@ pub struct Lane {
     pub(crate) freed: Vec<ChunkRef>,
     /// Scratch for values that are put together from two.
     pub(crate) joined: Vec<u8>,
-    /// Gets that found nothing and have not been reported.
-    missed: u64,
+    /// Gets that found nothing and have not been reported, modulo [`MISSES_REPORTED`].
+    missed: u8,
 }
 
 impl Drop for Lane {
@@ -149,7 +149,7 @@ impl Lane {
             Ok(found) => found,
             Err(absent) => {
                 if absent.ghosts != 0 && !how.peek {
-                    self.ask_ghost(&mut stripe, print);
+                    self.ask_ghost(&mut stripe, key);
                 }
                 drop(stripe);
                 self.count_miss();
@@ -213,9 +213,8 @@ impl Lane {
     /// Counts a get that found nothing.
     #[inline]
     pub(crate) fn count_miss(&mut self) {
-        self.missed += 1;
-        if self.missed == MISSES_REPORTED {
-            self.missed = 0;
+        self.missed = self.missed.wrapping_add(1);
+        if self.missed == 0 {
             let all = &self.store.missed;
             all.fetch_add(MISSES_REPORTED, Ordering::Relaxed);
         }
@@ -224,9 +223,9 @@ impl Lane {
     /// Takes note that somebody has asked for the item that a ghost is of, if one is there: it
     /// would have been a hit, had its class had more memory or used it otherwise.
     #[inline(never)]
-    pub(crate) fn ask_ghost(&self, stripe: &mut Stripe, print: Print) {
+    pub(crate) fn ask_ghost(&self, stripe: &mut Stripe, key: &HashedKey<'_>) {
         let store = &*self.store;
-        let ghost = stripe.index.ask_ghost(&store.slabs, print);
+        let ghost = stripe.index.ask_ghost(&store.slabs, self.print(key));
         if let Some(epitaph) = ghost.filter(|epitaph| !epitaph.is_asked()) {
             store.learn_from_request(epitaph);
             self.tallies(epitaph.class()).ghost_hits.add(1);
@@ -263,7 +262,7 @@ impl Lane {
     }
 
     /// This lane's tallies of `class`.
-    #[inline]
+    #[inline(always)] // a few instructions in every request
     pub(crate) fn tallies(&self, class: ClassId) -> &ClassTallies {
         self.store.tallies[self.id].class(class.0)
     }

@@ -64,7 +64,7 @@ impl Lane {
                 }
             } else {
                 if !how.no_bump {
-                    self.ask_ghost(&mut stripe, print);
+                    self.ask_ghost(&mut stripe, key);
                 }
                 drop(stripe);
             }

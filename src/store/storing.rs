@@ -325,6 +325,7 @@ impl Lane {
     }
 
     /// A refused request is an access all the same to the item in the way.
+    #[inline(never)]
     fn refused(&self, live: Option<Found>, now: Now) -> ClassId {
         live.map_or(ClassId(0), |found| {
             self.store

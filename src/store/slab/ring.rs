@@ -29,6 +29,9 @@ use std::collections::VecDeque;
 /// Bytes of the longest entry: its mark, and 33 bits at seven a byte.
 const ENTRY_MAX: usize = 6;
 
+/// Bytes that are read and written together.
+const WORD: usize = size_of::<u64>();
+
 /// An item in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RingEntry {
@@ -112,6 +115,8 @@ struct Fifo {
     segments: VecDeque<ChunkRef>,
     head: usize,
     tail: usize,
+    /// The word that `tail` is in, as far as it is written.
+    word: u64,
     len: usize,
     /// The chunks that the next entry to be read and to be written is told from.
     head_from: u32,
@@ -128,12 +133,20 @@ impl Fifo {
                 self.head_from = self.tail_from;
             }
             self.segments.push_back(segment);
-            self.tail = 0;
+            (self.tail, self.word) = (0, 0);
         }
         let last = *self.segments.back().expect("a segment was pushed above");
         let (bytes, len) = encode(entry, self.tail_from);
-        let at = slabs.offset(last) + self.tail;
-        slabs.arena.write(at, &bytes[..len]);
+        let skip = self.tail % WORD;
+        let at = slabs.offset(last) + self.tail - skip;
+        self.word |= bytes << (8 * skip);
+        slabs.arena.store(at, self.word);
+        if skip + len >= WORD {
+            self.word = bytes.checked_shr(8 * (WORD - skip) as u32).unwrap_or(0);
+            if self.word != 0 {
+                slabs.arena.store(at + WORD, self.word);
+            }
+        }
         self.tail += len;
         self.tail_from = entry.chunk.0;
         self.len += 1;
@@ -151,10 +164,12 @@ impl Fifo {
             .segments
             .front()
             .expect("what has entries has segments");
-        let mut bytes = [0; ENTRY_MAX];
-        slabs
-            .arena
-            .read(slabs.offset(first) + self.head, &mut bytes);
+        let skip = self.head % WORD;
+        let at = slabs.offset(first) + self.head - skip;
+        let mut bytes = slabs.arena.load(at) >> (8 * skip);
+        if skip + ENTRY_MAX > WORD {
+            bytes |= slabs.arena.load(at + WORD) << (8 * (WORD - skip));
+        }
         let (entry, len) = decode(bytes, self.head_from);
         self.head += len;
         self.head_from = entry.chunk.0;
@@ -173,37 +188,36 @@ impl Fifo {
     }
 }
 
-/// The bytes of an entry after one of chunk `from`, and how many there are.
-fn encode(entry: RingEntry, from: u32) -> ([u8; ENTRY_MAX], usize) {
+/// The bytes of an entry after one of chunk `from`, the first one lowest, and how many there are.
+fn encode(entry: RingEntry, from: u32) -> (u64, usize) {
     let distance = i64::from(entry.chunk.0) - i64::from(from);
     // Small in either direction is small: 0, -1, 1, -2, ... become 0, 1, 2, 3.
     let mut rest = (distance << 1 ^ distance >> 63).cast_unsigned();
-    let mut bytes = [entry.mark, 0, 0, 0, 0, 0];
+    let mut bytes = u64::from(entry.mark);
     let mut len = 1;
     while rest >= 1 << 7 {
-        bytes[len] = rest as u8 | 1 << 7;
+        bytes |= (rest & 0x7f | 1 << 7) << (8 * len);
         rest >>= 7;
         len += 1;
     }
-    bytes[len] = rest as u8;
-    (bytes, len + 1)
+    (bytes | rest << (8 * len), len + 1)
 }
 
 /// The entry that `bytes` begin with, after one of chunk `from`, and how many they are.
-fn decode(bytes: [u8; ENTRY_MAX], from: u32) -> (RingEntry, usize) {
-    let mut folded = 0_u64;
+fn decode(bytes: u64, from: u32) -> (RingEntry, usize) {
+    let mark = bytes as u8;
+    let mut folded = 0;
     let mut len = 1;
     while len < ENTRY_MAX {
-        let byte = bytes[len];
-        folded |= u64::from(byte & 0x7f) << (7 * (len - 1));
+        let byte = bytes >> (8 * len);
+        folded |= (byte & 0x7f) << (7 * (len - 1));
         len += 1;
-        if byte < 1 << 7 {
+        if byte & 1 << 7 == 0 {
             break;
         }
     }
     let distance = (folded >> 1).cast_signed() ^ -(folded & 1).cast_signed();
     let chunk = ChunkRef((i64::from(from) + distance) as u32);
-    let mark = bytes[0];
     (RingEntry { chunk, mark }, len)
 }
 
