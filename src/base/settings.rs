@@ -104,9 +104,9 @@ pub struct StoreSettings {
 pub enum EvictionPolicy {
     /// A queue of what is new in front of a frequency clock, with ghosts that say how long it is.
     S3Clock,
-    /// CLOCK with one reference bit, the usual approximation of least recently used.
+    /// The same where a hit item has one chance, however often it was hit.
     Lru,
-    /// CLOCK with a frequency count.
+    /// The same where an item has as many chances as it had hits, up to three.
     Lfu,
 }
 

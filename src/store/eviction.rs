@@ -22,12 +22,10 @@
 //! candidate; so that nobody pays for many, the ring is swept when it is an eighth longer than the
 //! class has items.
 //!
-//! The other policies are the same machinery without ring and ghosts: all items are main. `lru` is
-//! CLOCK with one reference bit, `lfu` counts up to three hits.
+//! `lru` and `lfu` are the same machinery and differ in [`policy`](super::policy) alone.
 
 use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
-use crate::base::settings::EvictionPolicy;
 use crate::store::Store;
 use crate::store::index::{Print, check_of};
 use crate::store::item::{Header, state};
@@ -458,7 +456,7 @@ impl Lane {
                 self.set_main(&mut stripe, found, hits);
                 Judged::Spared
             }
-            Fate::Evict if store.policy == EvictionPolicy::S3Clock => {
+            Fate::Evict => {
                 self.tallies(class)
                     .failed
                     .add(u64::from(header.is_on_trial()));
@@ -466,7 +464,6 @@ impl Lane {
                 let gone = stripe.bury(&store.slabs, check_of(place), found, epitaph);
                 Judged::Out(gone, Cause::Evicted)
             }
-            Fate::Evict => Judged::Out(stripe.unlink(&store.slabs, bits, found), Cause::Evicted),
         }
     }
 

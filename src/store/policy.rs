@@ -8,6 +8,9 @@
 //! | 1    | hit once           | proven; no chance left                              |
 //! | 2, 3 | hit so often       | proven; one or two chances left                     |
 //!
+//! The three policies differ by how many chances hits earn in the main queue: `s3` one less than
+//! hits, `lru` one however many there were, so that it is recency that counts, and `lfu` all.
+//!
 //! A promotion after a single hit is a *trial* with a verdict: the item is hit in the main queue,
 //! or the hand meets it without. Whether one hit is worth a promotion depends on the load: where
 //! popularity follows Zipf's law 20 to 60 % of the trials succeed, and of items that are read
@@ -53,24 +56,30 @@ pub(crate) fn fate(
     tries: bool,
     force: bool,
 ) -> Fate {
-    let hits = header.freq();
     if force {
         return Fate::Evict;
     }
-    match (policy, via) {
-        (EvictionPolicy::S3Clock, Via::Ring) => match hits {
+    let hits = header.freq();
+    match via {
+        Via::Ring => match hits {
             0 => Fate::Evict,
             1 if !tries => Fate::Evict,
-            _ => Fate::Promote(hits - 1),
+            1 => Fate::Promote(0),
+            _ => Fate::Promote(match policy {
+                EvictionPolicy::S3Clock => hits - 1,
+                EvictionPolicy::Lru => 1,
+                EvictionPolicy::Lfu => hits,
+            }),
         },
-        // A proven item has a chance less than hits.
-        (EvictionPolicy::S3Clock, Via::Hand) if header.has(state::MAIN) => match hits {
-            0 | 1 => Fate::Evict,
-            _ => Fate::Spare(hits - 1),
-        },
-        (EvictionPolicy::Lru, _) if hits > 0 => Fate::Spare(0),
-        (_, _) if hits > 0 => Fate::Spare(hits - 1),
-        _ => Fate::Evict,
+        Via::Hand => {
+            // What has no hits left goes; a proven item has a chance less than hits.
+            let none = if header.has(state::MAIN) { 1 } else { 0 };
+            match policy {
+                _ if hits <= none => Fate::Evict,
+                EvictionPolicy::Lru => Fate::Spare(none),
+                EvictionPolicy::S3Clock | EvictionPolicy::Lfu => Fate::Spare(hits - 1),
+            }
+        }
     }
 }
 
@@ -113,15 +122,22 @@ mod tests {
     }
 
     #[test]
-    fn lru_knows_one_hit_and_lfu_counts_them() {
-        for hits in 0..4 {
-            let decide = |policy| fate(policy, item(true, hits), Via::Hand, false, false);
-            let (lru, lfu) = match hits {
-                0 => (Fate::Evict, Fate::Evict),
-                _ => (Fate::Spare(0), Fate::Spare(hits - 1)),
-            };
-            assert_eq!(decide(EvictionPolicy::Lru), lru);
-            assert_eq!(decide(EvictionPolicy::Lfu), lfu);
+    fn lru_gives_one_chance_and_lfu_all_that_were_earned() {
+        for (hits, lru, lfu) in [(2, 1, 2), (3, 1, 3)] {
+            let promoted = |policy| fate(policy, item(false, hits), Via::Ring, false, false);
+            assert_eq!(promoted(EvictionPolicy::Lru), Fate::Promote(lru));
+            assert_eq!(promoted(EvictionPolicy::Lfu), Fate::Promote(lfu));
+            let spared = |policy| fate(policy, item(true, hits), Via::Hand, false, false);
+            assert_eq!(spared(EvictionPolicy::Lru), Fate::Spare(1));
+            assert_eq!(spared(EvictionPolicy::Lfu), Fate::Spare(hits - 1));
+        }
+        for policy in [EvictionPolicy::Lru, EvictionPolicy::Lfu] {
+            for hits in [0, 1] {
+                let met = fate(policy, item(true, hits), Via::Hand, true, false);
+                assert_eq!(met, Fate::Evict);
+            }
+            let tried = |tries| fate(policy, item(false, 1), Via::Ring, tries, false);
+            assert_eq!((tried(true), tried(false)), (Fate::Promote(0), Fate::Evict));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::hash::Place;
-use crate::base::settings::EvictionPolicy;
 use crate::store::index::{IndexFull, Print};
 use crate::store::item::{Header, Shape, access_at, state};
 use crate::store::lane::Lane;
@@ -146,8 +145,6 @@ impl Store {
         let mut kept = 0;
         if let Some(old) = old {
             kept = old.state & (linking.keep | state::MAIN | state::FREQ);
-        } else if self.policy != EvictionPolicy::S3Clock {
-            kept = state::MAIN;
         }
         new.state |= kept | linking.set | state::LINKED;
         if linking.request.binary_key {
