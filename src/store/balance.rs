@@ -9,16 +9,15 @@
 //! values of another size. So a class also gets a page, at once and instead of evicting, from one
 //! that is out of use, or whose items stay much longer and whose pull is not worth more.
 
-use crate::base::clock::Now;
 use crate::base::settings::Automove;
 use crate::store::Store;
+use crate::store::drain::Reason;
 use crate::store::item::state;
 use crate::store::lane::Lane;
 use crate::store::mover::Mover;
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, Epitaph, Experience, GHOST_HIT};
 use std::cmp::Reverse;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A class takes a page of another whose items stay this many times longer,
@@ -152,44 +151,43 @@ impl Lane {
         others.filter(|&class| slabs.page_count(class) > 1)
     }
 
-    /// Moves a page from the class with the least pull to that with the greatest, if it is time
-    /// and worth it. True if it did.
-    pub(crate) fn balance(&mut self, mover: &mut Mover, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
+    /// The class with the least pull and that with the greatest, if a page should move.
+    fn unbalanced(&self) -> Option<(ClassId, ClassId)> {
+        let slabs = &self.store.slabs;
+        let pull = |&class: &ClassId| slabs.pull_per_page(class);
+        let taker = slabs.table.item_classes().max_by_key(pull)?;
+        let least = |class: &ClassId| (pull(class), Reverse(slabs.eviction_age(*class)));
+        let giver = self.givers(taker).min_by_key(least)?;
+        let is_worth_it = pull(&taker) > pull(&giver) * PULL_RATIO + PULL_FLOOR;
+        is_worth_it.then_some((giver, taker))
+    }
+
+    /// Begins to move a page from the class with the least pull to that with the greatest, if it
+    /// is time and worth it. True if it did.
+    pub(crate) fn balance(&self, mover: &mut Mover) -> bool {
+        let store = &*self.store;
         let slabs = &store.slabs;
         let step = PAGES_BETWEEN << slabs.geometry.page_shift;
         let allocated = slabs.allocated();
         if allocated < mover.balances_at {
             return false;
         }
-        let pull = |&class: &ClassId| slabs.pull_per_page(class);
-        let Some(taker) = slabs.table.item_classes().max_by_key(pull) else {
+        let Some((giver, taker)) = self.unbalanced() else {
+            // No debts from times without reason: gets alone, of what is not there, move no page.
+            mover.balances_at = allocated + step;
             return false;
         };
-        let least = |class: &ClassId| (pull(class), Reverse(slabs.eviction_age(*class)));
-        let Some(giver) = self.givers(taker).min_by_key(least) else {
-            return false;
-        };
-        if pull(&taker) <= pull(&giver) * PULL_RATIO + PULL_FLOOR {
-            return false;
-        }
         let earliest = allocated.saturating_sub(step * MOVES_OWED);
         mover.balances_at = mover.balances_at.max(earliest) + step;
-        let Some(page) = store.page_behind_hand(giver) else {
-            return false;
-        };
-        if !self.empty_page(page, now) {
-            return false;
-        }
-        self.tallies(giver).pages_lost.add(1);
-        slabs.adopt(taker, page);
-        true
+        let page = store.page_to_give(giver, mover.failures);
+        page.is_some_and(|page| self.begin_drain(mover, page, Reason::Balance(taker)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Now;
     use crate::base::key::Key;
     use crate::base::settings::StoreSettings;
     use crate::store::{Arith, Fetch, Fetched, StoreMode, StoreRequest};

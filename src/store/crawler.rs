@@ -40,10 +40,9 @@ impl Lane {
         };
         let crawling = self.crawl(&mut crawler, now);
         drop(crawler);
-        let shrinking = self.shrink(now);
-        let moving = self.move_a_page(now);
+        let moving = self.move_pages(now);
         self.clear_desk();
-        crawling || shrinking || moving
+        crawling || moving
     }
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {

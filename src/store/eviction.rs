@@ -32,7 +32,7 @@ use crate::store::item::{Header, state};
 use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
 use crate::store::policy::{Fate, Via, fate, is_always_tried};
-use crate::store::slab::{ChunkRef, ClassState, INDEX, Queue, RingEntry, Slabs};
+use crate::store::slab::{ChunkRef, ClassState, INDEX, PageId, Queue, RingEntry, Slabs};
 use crate::store::stripe::{Found, Stripe, Unlinked};
 use std::sync::atomic::Ordering;
 
@@ -42,9 +42,10 @@ const BATCH: usize = 16;
 /// Slots the hand passes under one class lock.
 const HAND_STEPS: u32 = 512;
 
-/// Candidates that may be spared in one search before the next one goes whatever its hits: bounds
-/// the work of one request.
-const SECOND_CHANCES: u32 = 96;
+/// Candidates that may be spared in one search before the next one goes whatever its hits, and
+/// further ones for each that went: bounds the work of one request.
+const SECOND_CHANCES: u64 = 96;
+const CHANCES_EACH: u64 = 3;
 
 /// Stale ring entries that one search drops, at most: some tens of microseconds. After that it
 /// takes what the hand meets, whatever its queue.
@@ -52,6 +53,9 @@ const STALE_MAX: usize = 1024;
 
 /// Pieces of other classes' items are looked for where they are more than one in so many chunks.
 const PIECES_MIN: u64 = 16;
+
+/// Ring entries that are looked at for the oldest item.
+const OLDEST_OF: usize = 64;
 
 /// New items that a lane keeps where the ring has no memory, at most.
 const FRESH_MAX: usize = 256;
@@ -90,7 +94,7 @@ enum Judged {
 struct Search {
     class: ClassId,
     /// Candidates that were spared, and ring entries that were stale.
-    spared: u32,
+    spared: u64,
     stale: usize,
     /// Evicted from the main queue and from the small one.
     evicted: [u64; 2],
@@ -147,12 +151,15 @@ impl Lane {
         if got.is_empty() && self.store.slabs.take_index_hunger() {
             self.feed_index(now);
         }
-        if got.is_empty() && self.store.evict {
-            if self.take_spared_page(class, now) {
+        if self.store.evict {
+            if self.wants_page(class, got.is_empty())
+                && self.share_page_move(class, want, now)
+                && got.is_empty()
+            {
                 self.store.slabs.take(class, want, &mut got);
             }
             if got.is_empty() {
-                self.make_room(class, want, now, &mut got);
+                self.make_room(class, want, u64::MAX, now, &mut got);
             }
         }
         if got.is_empty() && self.force_page(class, now) {
@@ -172,6 +179,14 @@ impl Lane {
         }
         self.freed = got;
         first
+    }
+
+    /// Whether a request of `class` should do its share of a page move.
+    fn wants_page(&self, class: ClassId, is_out: bool) -> bool {
+        let store = &*self.store;
+        is_out
+            || store.drained_for.load(Ordering::Relaxed) == class.0
+            || store.slabs.demand(class).is_growing() && store.slabs.spare_pages(class) <= 1
     }
 
     /// Makes room for the index: a page of its own. True if there is reason to try again.
@@ -239,14 +254,16 @@ impl Lane {
         }
     }
 
-    /// Evicts until `want` chunks of `class` are in `out`, or there is nothing to evict.
+    /// Evicts until `want` chunks of `class` are in `out`, or there is nothing to evict. False if
+    /// it has given up after `most` evictions.
     pub(crate) fn make_room(
         &mut self,
         class: ClassId,
         want: usize,
+        most: u64,
         now: Now,
         out: &mut Vec<ChunkRef>,
-    ) {
+    ) -> bool {
         let mut search = Search {
             class,
             spared: 0,
@@ -261,17 +278,19 @@ impl Lane {
             let state = self.store.slabs.lock(class);
             2 * self.store.slabs.used_locked(&state, class) + u64::from(HAND_STEPS)
         };
-        while out.len() < want && search.steps_left > 0 {
+        let mut gone_in_all = 0;
+        while out.len() < want && search.steps_left > 0 && gone_in_all < most {
             self.pick(&mut search, want - out.len());
             self.locate(&mut search);
             self.prefetch_places(&search.candidates);
             for at in 0..search.candidates.len() {
                 let candidate = search.candidates[at];
-                let force = search.spared >= SECOND_CHANCES;
+                let force = search.spared >= SECOND_CHANCES + CHANCES_EACH * gone_in_all;
                 match self.judge_candidate(candidate, force, now) {
                     Judged::Stale => search.stale += 1,
                     Judged::Spared => search.spared += 1,
                     Judged::Out(gone, cause) => {
+                        gone_in_all += 1;
                         search.count(&gone, cause, &self.store.slabs);
                         self.count_out_of(&gone, cause, now);
                         self.collect(class, gone, out);
@@ -282,6 +301,7 @@ impl Lane {
         self.store.slabs.count_evicted(class, search.evicted);
         self.fade_demands();
         self.store.slabs.count_allocated(class, out.len());
+        gone_in_all < most
     }
 
     /// Picks up to `most` that may have to go, and counts the steps.
@@ -530,6 +550,20 @@ impl Lane {
 }
 
 impl Store {
+    /// The page with the item of `class` that is next in its ring.
+    pub(crate) fn oldest_page(&self, class: ClassId) -> Option<PageId> {
+        let slabs = &self.slabs;
+        let mut state = slabs.lock(class);
+        for _ in 0..OLDEST_OF {
+            let entry = state.ring.peek(slabs)?;
+            if self.entry_hash(entry).is_some() {
+                return Some(slabs.page_of(entry.chunk));
+            }
+            state.ring.pop(slabs);
+        }
+        None
+    }
+
     /// The hash of the item that a ring entry names; `None` if the entry is stale. What is seen
     /// without the stripe's lock is true of an item that is and stays in the ring.
     fn entry_hash(&self, entry: RingEntry) -> Option<KeyHash> {

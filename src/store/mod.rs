@@ -77,6 +77,7 @@ mod balance;
 mod bucket;
 mod counters;
 mod crawler;
+mod drain;
 mod eviction;
 mod hints;
 mod index;
@@ -125,7 +126,7 @@ use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Values up to this length are copied out under the stripe lock, longer ones are pinned. Copying
 /// 16 KiB takes about a microsecond, no longer than the lock may be held.
@@ -137,6 +138,9 @@ pub const MEMORY_MIN: u64 = 1 << 20;
 /// How many times its first value the limit can become. Costs address space only: the records of
 /// the further pages are made when they are first needed.
 pub const LIMIT_GROWTH: u64 = 4;
+
+/// With so many pages, one is kept free for what cannot wait.
+const PAGES_FOR_RESERVE: u32 = 512;
 
 /// A key with its hash under the store's seed.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +183,8 @@ pub struct Store {
     flushes_begun: AtomicU64,
     flushes_done: AtomicU64,
     mover: CachePadded<Mutex<Mover>>,
+    /// The number of the class whose requests do a share of the page move that is under way.
+    drained_for: AtomicU8,
     /// What the operator has ordered to be moved. Under the mover, and nothing under it.
     order: Mutex<Option<Order>>,
     /// Whether pages may move other than by need; how readily they do so by themselves, and the
@@ -218,6 +224,9 @@ impl Store {
             limit
         };
         let slabs = Slabs::new(geometry, table, most)?;
+        if settings.evict && geometry.pages >= PAGES_FOR_RESERVE {
+            slabs.keep_free(1);
+        }
         if settings.huge_pages {
             slabs.arena.use_huge_pages();
         }
@@ -253,6 +262,7 @@ impl Store {
             flushes_begun: AtomicU64::new(0),
             flushes_done: AtomicU64::new(0),
             mover: CachePadded::default(),
+            drained_for: AtomicU8::new(0),
             order: Mutex::default(),
             reassign: settings.reassign,
             automove: AtomicU32::new(settings.automove.level()),

@@ -1,4 +1,4 @@
-//! Page moves: emptying a page of one class so that another class, or the index, can have it.
+//! Page moves: getting items out of a page so that another class, or the index, can have it.
 //!
 //! ```text
 //!   1. the page leaves its class: nothing of it is handed out any more
@@ -12,31 +12,52 @@
 //! a time; a thread that finds a move under way does not wait for it.
 
 use crate::base::clock::Now;
-use crate::base::hash::Place;
+use crate::base::hash::{KeyHash, Place};
+use crate::store::drain::{Drain, Reason};
 use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
 use crate::store::reassign::Surplus;
-use crate::store::slab::{ChunkRef, INDEX, PageId, RingEntry};
+use crate::store::slab::{ChunkRef, PageId, RingEntry};
 use crate::store::stripe::{Found, Unlinked};
 use crate::store::{Busy, Store};
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-/// The right to move a page.
+/// The right to move a page, and what is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Mover {
-    /// Pages in a row that could not be emptied for a lower limit.
-    failures: usize,
+    /// The page that is being emptied.
+    pub(crate) drain: Option<Drain>,
+    /// Pages in a row that could not be emptied: for a lower limit, and for anything else.
+    pub(crate) limit_failures: usize,
+    pub(crate) failures: usize,
     /// Pages that classes have had free for long.
     pub(crate) surplus: Surplus,
     /// Bytes that the store will have allocated when the next page may move for balance.
     pub(crate) balances_at: u64,
 }
 
-/// How many pages of a donor are tried before giving up.
-const TRIES: u64 = 4;
+impl Mover {
+    /// Takes note of how a move has ended.
+    pub(crate) fn note(&mut self, reason: Reason, succeeded: bool) {
+        let failures = match reason {
+            Reason::Limit => &mut self.limit_failures,
+            _ => &mut self.failures,
+        };
+        *failures = if succeeded { 0 } else { *failures + 1 };
+    }
+}
+
+/// Chunks that are got at a time for items that move.
+const SPARES: usize = 16;
+
+/// Evictions for them at most; after that the rest is left to the next step.
+const SPARING_MAX: u64 = 256;
+
+/// A step is over: enough has been evicted for it.
+pub(crate) struct Later;
 
 /// What became of an item in a page that is being emptied.
 enum Moved {
@@ -57,7 +78,7 @@ enum Moved {
 
 impl Lane {
     /// The classes with pages, those that can spare one best first.
-    fn donors(&self, taker: ClassId) -> Vec<ClassId> {
+    pub(crate) fn donors(&self, taker: ClassId) -> Vec<ClassId> {
         let slabs = &self.store.slabs;
         let others = slabs.table.item_classes().filter(|&class| class != taker);
         let mut donors: Vec<ClassId> = others.filter(|&c| slabs.page_count(c) > 0).collect();
@@ -70,134 +91,8 @@ impl Lane {
         donors
     }
 
-    /// Gets `taker` a page instead of evicting its items, if another class should give it one.
-    pub(crate) fn take_spared_page(&mut self, taker: ClassId, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        let Some(donor) = self.sparing_class(taker) else {
-            return false;
-        };
-        // Somebody is moving a page: evicting is quicker than waiting for it.
-        let moving = store.mover.try_lock();
-        moving.is_some() && self.take_page_of(donor, taker, now)
-    }
-
-    /// Gets `taker` a page: a free one, else, without evictions, an empty one, else any.
-    pub(crate) fn force_page(&mut self, taker: ClassId, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        let _moving = store.mover.lock();
-        if let Some(page) = store.slabs.take_page() {
-            store.slabs.adopt(taker, page);
-            return true;
-        }
-        if !store.evict {
-            return self.take_empty_page(taker, now);
-        }
-        let donors = self.donors(taker);
-        donors
-            .iter()
-            .any(|&donor| self.take_page_of(donor, taker, now))
-    }
-
-    fn take_page_of(&mut self, donor: ClassId, taker: ClassId, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        for _ in 0..TRIES.min(store.slabs.page_count(donor)) {
-            let Some(page) = store.page_behind_hand(donor) else {
-                return false;
-            };
-            if self.empty_page(page, now) {
-                self.tallies(donor).pages_lost.add(1);
-                store.slabs.adopt(taker, page);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn take_empty_page(&mut self, taker: ClassId, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        for class in store
-            .slabs
-            .table
-            .item_classes()
-            .filter(|&class| class != taker)
-        {
-            let chunks = store.slabs.chunks_per_page(class);
-            let pages = store.slabs.lock(class).pages.clone();
-            let empty = pages
-                .iter()
-                .find(|&&page| store.slabs.page(page).free_in(chunks) == chunks);
-            if let Some(&page) = empty
-                && self.empty_page(page, now)
-            {
-                self.tallies(class).pages_lost.add(1);
-                store.slabs.adopt(taker, page);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Brings memory nearer to a lowered limit by a page. True if there is more to do at once.
-    pub(crate) fn shrink(&mut self, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        if !store.slabs.is_over_limit() {
-            return false;
-        }
-        let Some(mut mover) = store.mover.try_lock() else {
-            return false;
-        };
-        if store.slabs.discard_surplus() {
-            return true;
-        }
-        // First those with room for their items in fewer pages: evicting large ones leaves holes.
-        let mut donors = self.donors(INDEX);
-        donors.sort_by_cached_key(|&class| Reverse(store.slabs.spare_pages(class)));
-        let Some(&donor) = donors.get(mover.failures / TRIES as usize) else {
-            // What is left is pinned, in flight, or may not be evicted: later.
-            mover.failures = 0;
-            return false;
-        };
-        let page = store.page_behind_hand(donor);
-        match page.filter(|&page| self.empty_page(page, now)) {
-            Some(page) => {
-                mover.failures = 0;
-                self.tallies(donor).pages_lost.add(1);
-                store.slabs.return_page(page);
-            }
-            None => mover.failures += 1,
-        }
-        true
-    }
-
-    /// Empties a page. True if it is nobody's now; the caller adopts it or gives it to the pool.
-    pub(crate) fn empty_page(&mut self, page: PageId, now: Now) -> bool {
-        self.drain_page(page, self.store.evict, now)
-    }
-
-    /// [`empty_page`](Self::empty_page), with or without evicting: where the class has no free
-    /// chunk, each item takes that of the one that is next to be evicted.
-    pub(crate) fn drain_page(&mut self, page: PageId, evict: bool, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        let class = store.slabs.page(page).class();
-        if !store.slabs.start_drain(page) {
-            return false;
-        }
-        self.recall_stocks(page, class);
-        let mut busy = None;
-        for slot in 0..store.slabs.page(page).bump() {
-            let chunk = store.slabs.chunk_in(page, class, slot);
-            busy = self.vacate(chunk, evict, now).or(busy);
-        }
-        let held = store.slabs.finish_drain(page);
-        if held > 0 {
-            self.tallies(class).move_busy.add(u64::from(held));
-            *store.last_busy.lock() = busy.or(Some(Busy::Arriving));
-        }
-        held == 0
-    }
-
     /// Takes the page's chunks out of all lanes' stocks.
-    fn recall_stocks(&self, page: PageId, class: ClassId) {
+    pub(crate) fn recall_stocks(&self, page: PageId, class: ClassId) {
         let slabs = &self.store.slabs;
         for desk in &self.store.desks {
             let mut desk = desk.lock();
@@ -213,20 +108,33 @@ impl Lane {
         }
     }
 
-    /// Gets whatever is in `chunk` out of it, if that can be done; else says why it cannot.
-    fn vacate(&mut self, chunk: ChunkRef, evict: bool, now: Now) -> Option<Busy> {
+    /// Gets whatever is in `chunk` out of it, if that can be done; else says why it cannot. Where
+    /// the class has no free chunk, an item takes that of the one that is next to be evicted.
+    ///
+    /// # Errors
+    ///
+    /// If that has to wait for the next step.
+    pub(crate) fn vacate(
+        &mut self,
+        chunk: ChunkRef,
+        evict: bool,
+        spares: &mut Vec<ChunkRef>,
+        now: Now,
+    ) -> Result<Option<Busy>, Later> {
         let store = Arc::clone(&self.store);
-        let header = store.slabs.header(chunk);
-        let head = match header {
-            header if header.is_linked_item() => chunk,
-            header if header.is_continuation() => store.slabs.owner_of(header)?,
+        let Some((head, hash)) = (match store.slabs.header(chunk) {
             // No longer in the index, and still being sent.
-            header if header.has(state::PINNED) => return Some(Busy::Sending),
-            _ => return None,
+            header if !header.has(state::LINKED) && header.has(state::PINNED) => {
+                return Ok(Some(Busy::Sending));
+            }
+            header => store.item_in(chunk, header),
+        }) else {
+            return Ok(None);
         };
-        let hash = store.hash_of(head)?;
-        // Taken before the stripe is locked; put back if it is not needed.
-        let spare = self.spare_chunk(store.slabs.class_of(chunk), evict, now);
+        // Before the stripe is locked.
+        if spares.is_empty() {
+            self.gather_spares(store.slabs.class_of(chunk), evict, spares, now)?;
+        }
         let moved = {
             let mut stripe = store.stripe(hash.place());
             let print = Print::new(hash, store.stripe_bits);
@@ -247,7 +155,7 @@ impl Lane {
                 Some(found) if head != chunk && store.before(found, chunk).is_none() => {
                     Moved::Nothing
                 }
-                Some(found) => match spare {
+                Some(found) => match spares.pop() {
                     Some(to) => {
                         if head == chunk {
                             stripe.index.replace(&store.slabs, found.slot, to);
@@ -260,16 +168,12 @@ impl Lane {
                 None => Moved::Nothing,
             }
         };
-        let used = matches!(moved, Moved::Relocated { .. });
         let busy = match moved {
             Moved::Stays(why) => Some(why),
             _ => None,
         };
         self.account(moved, head != chunk, now);
-        if let Some(spare) = spare.filter(|_| !used) {
-            self.free_chunk(spare);
-        }
-        busy
+        Ok(busy)
     }
 
     fn account(&mut self, moved: Moved, is_part: bool, now: Now) {
@@ -300,35 +204,42 @@ impl Lane {
         }
     }
 
-    /// A chunk of `class` for an item that is moving, without a new page.
-    fn spare_chunk(&mut self, class: ClassId, evict: bool, now: Now) -> Option<ChunkRef> {
-        let store = Arc::clone(&self.store);
-        if store.slabs.lock(class).free > 0 {
-            return store.slabs.take_one(class);
+    /// Chunks of `class` for items that are moving, without a new page. None if there are none.
+    fn gather_spares(
+        &mut self,
+        class: ClassId,
+        evict: bool,
+        spares: &mut Vec<ChunkRef>,
+        now: Now,
+    ) -> Result<(), Later> {
+        let is_free = self.store.slabs.lock(class).free > 0;
+        if is_free {
+            self.store.slabs.take(class, SPARES, spares);
+            return Ok(());
         }
-        self.tallies(class).move_no_memory.add(1);
-        if !evict {
-            return None;
+        let mut is_done = true;
+        if evict {
+            is_done = self.make_room(class, SPARES, SPARING_MAX, now, spares);
         }
-        let mut freed = vec![];
-        self.make_room(class, 1, now, &mut freed);
-        let spare = freed.pop();
-        freed.into_iter().for_each(|chunk| store.slabs.give(chunk));
-        spare
+        // What could not be moved without evicting; at least the item at hand.
+        let missing = spares.len().max(1) as u64;
+        self.tallies(class).move_no_memory.add(missing);
+        if spares.is_empty() && !is_done {
+            return Err(Later);
+        }
+        Ok(())
     }
 }
 
 impl Store {
-    /// The page of `class` that the hand has passed last: its items were judged most recently.
-    pub(crate) fn page_behind_hand(&self, class: ClassId) -> Option<PageId> {
-        let mut state = self.slabs.lock(class);
-        let count = state.pages.len();
-        if count == 0 {
-            return None;
-        }
-        let behind = (state.hand.0 + count - 1) % count;
-        state.hand.0 = behind;
-        Some(state.pages[behind])
+    /// The first chunk of the item that `chunk` is a part of, and the hash of its key.
+    fn item_in(&self, chunk: ChunkRef, header: Header) -> Option<(ChunkRef, KeyHash)> {
+        let head = if header.is_linked_item() {
+            chunk
+        } else {
+            self.slabs.owner_of(header)?
+        };
+        Some((head, self.hash_of(head)?))
     }
 
     /// Copies one chunk of a linked item, under its stripe's lock, and points everything to `to`.

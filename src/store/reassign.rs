@@ -15,7 +15,9 @@
 use crate::base::clock::{Now, TICKS_PER_SECOND};
 use crate::base::settings::Automove;
 use crate::store::Store;
+use crate::store::drain::Reason;
 use crate::store::lane::Lane;
+use crate::store::mover::Mover;
 use crate::store::outcome::ClassId;
 use crate::store::slab::{PageId, Slabs};
 use std::sync::Arc;
@@ -63,8 +65,8 @@ pub(crate) struct Surplus {
     lows: Vec<u64>,
     /// Pages that are still to go because of the last window.
     due: Vec<u64>,
-    /// The page that could not be emptied last, so that others are tried.
-    stuck: Option<PageId>,
+    /// The page that was to be emptied last, so that others are tried.
+    last: Option<PageId>,
 }
 
 impl Surplus {
@@ -206,18 +208,14 @@ impl Store {
 }
 
 impl Lane {
-    /// Moves a page by order, or one that its class does not need. True if there is more to do at
-    /// once.
-    pub(crate) fn move_a_page(&mut self, now: Now) -> bool {
+    /// Begins to move a page by order, or one that its class does not need, or for balance. True
+    /// if there is more to do at once.
+    pub(crate) fn begin_a_move(&mut self, mover: &mut Mover, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        let Some(mut mover) = store.mover.try_lock() else {
-            return false;
-        };
         let order = *store.order.lock();
         if let Some(order) = order {
-            let rest = self.follow(order, now);
-            *store.order.lock() = rest;
-            return rest.is_some();
+            self.follow(order, mover);
+            return true;
         }
         if store.readiness() == Automove::ByNeed {
             mover.surplus = Surplus::default();
@@ -225,68 +223,77 @@ impl Lane {
         }
         let window = u64::from(store.automove_window_s()) * TICKS_PER_SECOND;
         mover.surplus.look(&store.slabs, window, now);
-        if let Some(class) = mover.surplus.take() {
-            self.give_up_page(class, &mut mover.surplus.stuck, now);
+        if let Some(class) = mover.surplus.take()
+            && self.give_up_page(class, mover)
+        {
+            return true;
         }
-        let balancing = self.balance(&mut mover, now);
-        balancing || !mover.surplus.is_empty()
+        self.balance(mover) || !mover.surplus.is_empty()
     }
 
-    /// Tries to carry out an order; returns what is left of it.
-    fn follow(&mut self, order: Order, now: Now) -> Option<Order> {
-        let store = Arc::clone(&self.store);
-        let page = match order.source {
-            POOL => store.slabs.take_page(),
-            _ => self.page_by_order(order, now),
-        };
-        let Some(page) = page else {
-            let tries_left = order.tries_left - 1;
-            let again = order.source != POOL && tries_left > 0;
-            return again.then_some(Order {
-                tries_left,
+    /// Begins to carry out an order.
+    fn follow(&mut self, order: Order, mover: &mut Mover) {
+        if order.source == POOL {
+            let page = self.store.slabs.take_last_page();
+            self.tallies(POOL).pages_lost.add(u64::from(page.is_some()));
+            let last = Order {
+                tries_left: 1,
                 ..order
-            });
-        };
-        self.tallies(order.source).pages_lost.add(1);
-        match order.target {
-            POOL => store.slabs.return_page(page),
-            class => store.slabs.adopt(class, page),
+            };
+            self.carry_out(last, page);
+            return;
         }
-        None
+        let page = self.page_by_order(order);
+        if !page.is_some_and(|page| self.begin_drain(mover, page, Reason::Order(order))) {
+            self.carry_out(order, None);
+        }
     }
 
-    /// A page of the order's source, emptied: first the one with the least in it, if the class has
-    /// room for that elsewhere, then others.
-    fn page_by_order(&mut self, order: Order, now: Now) -> Option<PageId> {
-        let store = Arc::clone(&self.store);
+    /// Gives the page to the order's target; without one, the order is tried again, or given up.
+    pub(crate) fn carry_out(&self, order: Order, page: Option<PageId>) {
+        let slabs = &self.store.slabs;
+        let tries_left = match page {
+            Some(page) => {
+                match order.target {
+                    POOL => slabs.return_page(page),
+                    class => slabs.adopt(class, page),
+                }
+                0
+            }
+            None => order.tries_left - 1,
+        };
+        let again = Order {
+            tries_left,
+            ..order
+        };
+        *self.store.order.lock() = (tries_left > 0).then_some(again);
+    }
+
+    /// The page of the order's source to be emptied: first the one with the least in it, if the
+    /// class has room for that elsewhere, then others.
+    fn page_by_order(&self, order: Order) -> Option<PageId> {
+        let store = &*self.store;
         // Its last page stays: what is in use may be the very item that needs it.
         if store.slabs.page_count(order.source) < 2 {
             return None;
         }
-        let roomy = order.tries_left == TRIES && store.slabs.spare_pages(order.source) > 0;
-        let page = if roomy {
-            store.slabs.emptiest_page(order.source, None)
-        } else {
-            store.page_behind_hand(order.source)
-        };
-        page.filter(|&page| self.empty_page(page, now))
+        let failures = TRIES - order.tries_left;
+        if failures == 0 && store.slabs.spare_pages(order.source) > 0 {
+            return store.slabs.emptiest_page(order.source, None);
+        }
+        store.page_to_give(order.source, failures.into())
     }
 
-    /// Gives a page of `class` to the pool, if it still has more free than it keeps.
-    fn give_up_page(&mut self, class: ClassId, stuck: &mut Option<PageId>, now: Now) {
-        let store = Arc::clone(&self.store);
-        if store.slabs.spare_pages(class) <= KEPT {
-            return;
+    /// Begins to give a page of `class` to the pool, if it still has more free than it keeps.
+    fn give_up_page(&self, class: ClassId, mover: &mut Mover) -> bool {
+        let slabs = &self.store.slabs;
+        if slabs.spare_pages(class) <= KEPT {
+            return false;
         }
-        let Some(page) = store.slabs.emptiest_page(class, *stuck) else {
-            return;
-        };
-        if self.drain_page(page, false, now) {
-            self.tallies(class).pages_lost.add(1);
-            store.slabs.return_page(page);
-        } else {
-            *stuck = Some(page);
-        }
+        // Another one than last time, in case that could not be emptied.
+        let page = slabs.emptiest_page(class, mover.surplus.last);
+        mover.surplus.last = page;
+        page.is_some_and(|page| self.begin_drain(mover, page, Reason::Surplus))
     }
 }
 
@@ -545,7 +552,7 @@ mod tests {
         assert!(busy >= u64::from(TRIES) * chunks as u64, "{busy}");
 
         // One of three pages is free to go.
-        pins.drain(..chunks);
+        pins.truncate(2 * chunks);
         world.order(large, POOL).unwrap();
         world.settle();
         assert_eq!(world.store.snapshot().slabs_moved, 1);

@@ -44,7 +44,10 @@ impl Store {
             crawler_reclaimed: since.crawler_reclaimed,
             crawler_items_checked: since.crawler_checked,
             slabs_moved: since.pages_lost,
-            moving: self.mover.is_locked() || self.is_over_limit() || self.has_order(),
+            moving: self.is_moving()
+                || self.is_over_limit()
+                || self.slabs.lacks_reserve()
+                || self.has_order(),
             rescues: since.rescued,
             chunk_rescues: since.chunks_rescued,
             move_no_memory: since.move_no_memory,
@@ -70,6 +73,12 @@ impl Store {
         for (number, baseline) in baseline.iter_mut().enumerate() {
             *baseline = self.sums(ClassId(number as u8));
         }
+    }
+
+    /// Whether a page is being emptied. If its move cannot be looked at, it is at work.
+    fn is_moving(&self) -> bool {
+        let mover = self.mover.try_lock();
+        mover.is_none_or(|mover| mover.drain.is_some())
     }
 
     fn sums(&self, class: ClassId) -> ClassSums {

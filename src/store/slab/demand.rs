@@ -174,6 +174,8 @@ pub(crate) struct Demand {
     seen: Seen,
     /// Fadings since a request was last counted.
     quiet: AtomicU64,
+    /// It has been given a page because it needed one, and is likely to need the next.
+    is_growing: AtomicBool,
 }
 
 fn get(number: &AtomicU64) -> u64 {
@@ -238,6 +240,15 @@ impl Demand {
     #[inline]
     pub(crate) fn has_evicted(&self) -> bool {
         self.has_evicted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has been given a page because it needed one, and is likely to need the next.
+    pub(crate) fn is_growing(&self) -> bool {
+        self.is_growing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_growing(&self, is_growing: bool) {
+        self.is_growing.store(is_growing, Ordering::Relaxed);
     }
 
     /// How long items stay before they are evicted, in bytes allocated meanwhile.

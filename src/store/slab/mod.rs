@@ -147,6 +147,8 @@ pub(crate) struct Slabs {
     reserved: u32,
     /// Pages that may be in use.
     limit: AtomicU32,
+    /// Of those, pages that are kept free for what cannot wait.
+    reserve: AtomicU32,
     /// Pages that have ever been in use: those with lower numbers.
     pages_touched: AtomicU32,
     classes: Box<[CachePadded<SlabClass>]>,
@@ -177,6 +179,7 @@ impl Slabs {
             more_pages: OnceLock::new(),
             reserved,
             limit: AtomicU32::new(geometry.pages),
+            reserve: AtomicU32::new(0),
             pages_touched: AtomicU32::new(0),
             pool: CachePadded::default(),
             geometry,

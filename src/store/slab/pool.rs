@@ -27,13 +27,34 @@ pub(crate) struct Pool {
     fresh: u32,
     /// Pages in use.
     used: u32,
+    /// Pages whose memory is on its way back to the system.
+    leaving: u32,
 }
 
 impl Slabs {
-    /// A page that belongs to nobody, if the limit allows one more.
+    /// A page that belongs to nobody, if the limit allows one more and that which is kept free.
     pub(crate) fn take_page(&self) -> Option<PageId> {
+        self.take_but(self.reserve.load(Ordering::Relaxed))
+    }
+
+    /// A page that belongs to nobody, if the limit allows one more: for what cannot wait.
+    pub(crate) fn take_last_page(&self) -> Option<PageId> {
+        self.take_but(0)
+    }
+
+    /// Keeps so many pages free for what cannot wait.
+    pub(crate) fn keep_free(&self, pages: u32) {
+        self.reserve.store(pages, Ordering::Relaxed);
+    }
+
+    /// Whether a page that is to be kept free is in use.
+    pub(crate) fn lacks_reserve(&self) -> bool {
+        self.pages_free() < self.reserve.load(Ordering::Relaxed)
+    }
+
+    fn take_but(&self, reserve: u32) -> Option<PageId> {
         let mut pool = self.pool.lock();
-        if pool.used >= self.page_limit() {
+        if pool.used + reserve >= self.page_limit() {
             return None;
         }
         let page = pool
@@ -117,7 +138,9 @@ impl Slabs {
     }
 
     fn is_over(&self, pool: &Pool) -> bool {
-        pool.used as usize + pool.free.len() > self.page_limit() as usize
+        // Until the system has it, memory that goes back is held.
+        let held = pool.used as usize + pool.free.len() + pool.leaving as usize;
+        held > self.page_limit() as usize
     }
 
     /// Gives the memory of one free page back to the system, if the limit does not cover it.
@@ -125,7 +148,9 @@ impl Slabs {
         let surplus = {
             let mut pool = self.pool.lock();
             let over = self.is_over(&pool);
-            over.then(|| pool.free.pop()).flatten()
+            let page = over.then(|| pool.free.pop()).flatten();
+            pool.leaving += u32::from(page.is_some());
+            page
         };
         let Some(page) = surplus else {
             return false;
@@ -133,7 +158,9 @@ impl Slabs {
         // Without the lock: it is a system call. The page is in no list meanwhile.
         let start = (page.0 as usize) << self.geometry.page_shift;
         self.arena.discard(start, self.geometry.page_size());
-        self.pool.lock().cold.push(page);
+        let mut pool = self.pool.lock();
+        pool.leaving -= 1;
+        pool.cold.push(page);
         true
     }
 }

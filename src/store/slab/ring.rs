@@ -82,6 +82,12 @@ impl Ring {
         self.swept.pop(slabs).or_else(|| self.rest.pop(slabs))
     }
 
+    /// The oldest entry.
+    pub(crate) fn peek(&mut self, slabs: &Slabs) -> Option<RingEntry> {
+        let oldest = self.swept.read(slabs).or_else(|| self.rest.read(slabs));
+        oldest.map(|(entry, _)| entry)
+    }
+
     /// Looks at the next `count` entries, drops those that are not `live`, and appends to `lost`
     /// the live ones that find no memory.
     pub(crate) fn sweep(
@@ -154,6 +160,18 @@ impl Fifo {
     }
 
     fn pop(&mut self, slabs: &Slabs) -> Option<RingEntry> {
+        let (entry, len) = self.read(slabs)?;
+        self.head += len;
+        self.head_from = entry.chunk.0;
+        self.len -= 1;
+        if self.len == 0 {
+            self.drop_first(slabs);
+        }
+        Some(entry)
+    }
+
+    /// The oldest entry, and its bytes.
+    fn read(&mut self, slabs: &Slabs) -> Option<(RingEntry, usize)> {
         if self.len == 0 {
             return None;
         }
@@ -170,14 +188,7 @@ impl Fifo {
         if skip + ENTRY_MAX > WORD {
             bytes |= slabs.arena.load(at + WORD) << (8 * (WORD - skip));
         }
-        let (entry, len) = decode(bytes, self.head_from);
-        self.head += len;
-        self.head_from = entry.chunk.0;
-        self.len -= 1;
-        if self.len == 0 {
-            self.drop_first(slabs);
-        }
-        Some(entry)
+        Some(decode(bytes, self.head_from))
     }
 
     fn drop_first(&mut self, slabs: &Slabs) {
