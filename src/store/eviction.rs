@@ -54,6 +54,10 @@ const STALE_MAX: usize = 1024;
 /// Pieces of other classes' items are looked for where they are more than one in so many chunks.
 const PIECES_MIN: u64 = 16;
 
+/// A class that is growing gets pages ahead of its need, at most one of so many: evicting a single
+/// long item frees many chunks, and must not end the growth.
+const PAGES_AHEAD: u64 = 32;
+
 /// Ring entries that are looked at for the oldest item.
 const OLDEST_OF: usize = 64;
 
@@ -186,7 +190,10 @@ impl Lane {
         let store = &*self.store;
         is_out
             || store.drained_for.load(Ordering::Relaxed) == class.0
-            || store.slabs.demand(class).is_growing() && store.slabs.spare_pages(class) <= 1
+            || store.slabs.demand(class).is_growing() && {
+                let ahead = u64::from(store.slabs.page_limit()) / PAGES_AHEAD;
+                store.slabs.spare_pages(class) <= ahead.max(1)
+            }
     }
 
     /// Makes room for the index: a page of its own. True if there is reason to try again.
