@@ -165,9 +165,10 @@ fn settled(server: &Server) -> Held {
     };
     let mut before = held();
     for _ in 0..100 {
-        thread::sleep(Duration::from_millis(20)); // to see whether anything changes by itself
+        // Longer than between two looks of the background at what there is to do.
+        thread::sleep(Duration::from_millis(150));
         let now = held();
-        if now == before {
+        if now == before && server.stats()["slab_reassign_running"] == "0" {
             return now;
         }
         before = now;

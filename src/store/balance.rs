@@ -155,14 +155,7 @@ impl Lane {
     fn unbalanced(&self) -> Option<(ClassId, ClassId)> {
         let slabs = &self.store.slabs;
         let pull = |&class: &ClassId| slabs.pull_per_page(class);
-        // A pull that no longer grows as it did is of the past: its class has what it wanted.
-        let memory = u64::from(slabs.page_limit());
-        let is_growing = |&class: &ClassId| {
-            let demand = slabs.demand(class);
-            demand.take_news().saturating_mul(memory) >= demand.pull() * PAGES_BETWEEN / 2
-        };
-        let wanting = slabs.table.item_classes().filter(is_growing);
-        let taker = wanting.max_by_key(pull)?;
+        let taker = slabs.table.item_classes().max_by_key(pull)?;
         let least = |class: &ClassId| (pull(class), Reverse(slabs.eviction_age(*class)));
         let giver = self.givers(taker).min_by_key(least)?;
         let is_worth_it = pull(&taker) > pull(&giver) * PULL_RATIO + PULL_FLOOR;

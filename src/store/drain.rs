@@ -23,9 +23,7 @@ use std::sync::atomic::Ordering;
 /// Slots that one step of the background empties: up to some 200 us.
 pub(crate) const BACKGROUND_STEP: u32 = 512;
 
-/// Slots that one request empties at a refill: some 20 us at least, so that few refills make a
-/// page, and up to some 300 us for a chunk of 64 KiB.
-const REQUEST_STEP_MIN: u32 = 64;
+/// Slots that one request empties at a refill, at most: up to some 300 us for a chunk of 64 KiB.
 const REQUEST_STEP_MAX: u32 = 1024;
 
 /// How many pages of a donor are tried before giving up.
@@ -49,13 +47,6 @@ pub(crate) enum Reason {
     Order(Order),
     /// Its class has no use for it: nothing is evicted.
     Surplus,
-}
-
-impl Reason {
-    /// Whether a request that needs a page may have this one instead.
-    fn can_wait(self) -> bool {
-        matches!(self, Self::Balance(_) | Self::Reserve)
-    }
 }
 
 /// A page that is being emptied.
@@ -82,7 +73,9 @@ impl Lane {
     /// Begins to empty `page`. False if that cannot be begun.
     pub(crate) fn begin_drain(&self, mover: &mut Mover, page: PageId, reason: Reason) -> bool {
         let slabs = &self.store.slabs;
-        let class = slabs.page(page).class();
+        let Some(class) = slabs.page(page).owner() else {
+            return false;
+        };
         if mover.drain.is_some() || !slabs.start_drain(page) {
             return false;
         }
@@ -196,27 +189,22 @@ impl Lane {
         let Some(mut mover) = store.mover.try_lock() else {
             return false;
         };
-        if mover.drain.is_none() {
-            let page = donor.and_then(|donor| store.page_to_give(donor, mover.failures));
-            page.map(|page| self.begin_drain(&mut mover, page, Reason::Need(taker)));
+        if let Some(page) = donor.and_then(|donor| store.page_to_give(donor, mover.failures)) {
+            self.begin_drain(&mut mover, page, Reason::Need(taker));
         }
-        let Some(drain) = mover.drain.as_mut() else {
+        let is_mine = |drain: &Drain| matches!(drain.reason, Reason::Need(class) if class == taker);
+        let Some(drain) = mover.drain.as_ref().filter(|drain| is_mine(drain)) else {
             return false;
         };
-        if drain.reason.can_wait() {
-            // Nobody else would go on with it before the background does.
-            drain.reason = Reason::Need(taker);
-            store.drained_for.store(taker.0, Ordering::Relaxed);
-        }
         // As much as the request takes, and a quarter more: so the class grows.
         let bytes = want as u32 * store.slabs.table.size(taker);
-        let slots = (bytes + bytes / 4) / store.slabs.table.size(drain.class);
-        let slots = slots.clamp(REQUEST_STEP_MIN, REQUEST_STEP_MAX);
-        let Some((reason, page)) = self.step_drain(&mut mover, slots, now) else {
+        let slots = (bytes + bytes / 4) / store.slabs.table.size(drain.class) + 2;
+        let Some((reason, page)) = self.step_drain(&mut mover, slots.min(REQUEST_STEP_MAX), now)
+        else {
             return false;
         };
         self.deliver(&mut mover, reason, page);
-        page.is_some() && matches!(reason, Reason::Need(class) if class == taker)
+        page.is_some()
     }
 
     /// Gets `taker` a page: a free one, else the one that is being emptied, else any; without

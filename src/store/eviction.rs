@@ -54,10 +54,6 @@ const STALE_MAX: usize = 1024;
 /// Pieces of other classes' items are looked for where they are more than one in so many chunks.
 const PIECES_MIN: u64 = 16;
 
-/// A class that is growing gets pages ahead of its need, at most one of so many: evicting a single
-/// long item frees many chunks, and must not end the growth.
-const PAGES_AHEAD: u64 = 32;
-
 /// Ring entries that are looked at for the oldest item.
 const OLDEST_OF: usize = 64;
 
@@ -190,10 +186,7 @@ impl Lane {
         let store = &*self.store;
         is_out
             || store.drained_for.load(Ordering::Relaxed) == class.0
-            || store.slabs.demand(class).is_growing() && {
-                let ahead = u64::from(store.slabs.page_limit()) / PAGES_AHEAD;
-                store.slabs.spare_pages(class) <= ahead.max(1)
-            }
+            || store.slabs.demand(class).is_growing() && store.slabs.spare_pages(class) <= 1
     }
 
     /// Makes room for the index: a page of its own. True if there is reason to try again.
@@ -563,8 +556,10 @@ impl Store {
         let mut state = slabs.lock(class);
         for _ in 0..OLDEST_OF {
             let entry = state.ring.peek(slabs)?;
-            if self.entry_hash(entry).is_some() {
-                return Some(slabs.page_of(entry.chunk));
+            let page = slabs.page_of(entry.chunk);
+            // What an item of a page that has moved on has left there may look like one.
+            if slabs.page(page).owner() == Some(class) && self.entry_hash(entry).is_some() {
+                return Some(page);
             }
             state.ring.pop(slabs);
         }

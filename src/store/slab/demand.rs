@@ -153,9 +153,8 @@ pub(crate) struct Demand {
     date: AtomicU64,
     /// log2 of the evictions of a date.
     date_shift: AtomicU64,
-    /// Ghost hits lately, and since somebody last asked for the new ones.
+    /// Ghost hits lately.
     pull: AtomicU64,
-    news: AtomicU64,
     /// Evictions lately, of the main queue and of the small one.
     lately: [AtomicU64; 2],
     /// Whether there was any eviction.
@@ -334,12 +333,6 @@ impl Demand {
     /// Counts a part of a ghost hit.
     pub(crate) fn add_pull(&self, part: u64) {
         self.pull.fetch_add(part, Ordering::Relaxed);
-        self.news.fetch_add(part, Ordering::Relaxed);
-    }
-
-    /// The pull that was counted since this was last asked.
-    pub(crate) fn take_news(&self) -> u64 {
-        self.news.swap(0, Ordering::Relaxed)
     }
 
     /// Takes a part of a ghost hit back: it was another class's.
