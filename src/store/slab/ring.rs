@@ -149,7 +149,7 @@ impl Fifo {
         slabs.arena.store(at, self.word);
         if skip + len >= WORD {
             self.word = bytes.checked_shr(8 * (WORD - skip) as u32).unwrap_or(0);
-            if self.word != 0 {
+            if skip + len > WORD {
                 slabs.arena.store(at + WORD, self.word);
             }
         }
