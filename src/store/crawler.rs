@@ -6,7 +6,6 @@ use crate::store::index::Print;
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, INDEX, PageId};
-use crate::store::stripe::Found;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -164,16 +163,8 @@ impl Lane {
         };
         let mut stripe = store.stripe(hash.place());
         let print = Print::new(hash, store.stripe_bits);
-        let found = stripe
-            .index
-            .find(&store.slabs, print, |other| other == chunk);
-        let Ok((slot, _)) = found else {
+        let Some(found) = stripe.item_in(&store.slabs, print, chunk) else {
             return;
-        };
-        let found = Found {
-            slot,
-            chunk,
-            header: store.slabs.header(chunk),
         };
         if stripe.death(found.header, now).is_none() {
             return;

@@ -21,13 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Slots that one step of the background empties: up to some 200 us.
-pub(crate) const BACKGROUND_STEP: u32 = 512;
+const BACKGROUND_STEP: u32 = 512;
 
 /// Slots that one request empties at a refill, at most: up to some 300 us for a chunk of 64 KiB.
 const REQUEST_STEP_MAX: u32 = 1024;
 
 /// How many pages of a donor are tried before giving up.
-pub(crate) const TRIES: u64 = 4;
+const TRIES: u64 = 4;
 
 /// In [`Store::drained_for`], that no class's requests are to go on with the page.
 const FOR_NOBODY: u8 = 0;

@@ -27,7 +27,7 @@
 use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
 use crate::store::Store;
-use crate::store::index::{Print, check_of};
+use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
@@ -248,7 +248,8 @@ impl Lane {
                 continue;
             };
             let mut stripe = store.stripe(hash.place());
-            if let Some(found) = self.verify(&stripe, entry.chunk, hash) {
+            let print = Print::new(hash, store.stripe_bits);
+            if let Some(found) = stripe.item_in(&store.slabs, print, entry.chunk) {
                 self.set_main(&mut stripe, found, 1);
             }
         }
@@ -312,13 +313,12 @@ impl Lane {
         search.picks.clear();
         let demand = slabs.demand(search.class);
         let is_worn = search.stale >= STALE_MAX;
-        let from_ring = state.ring.len() > 0 && demand.evicts_from_small() && !is_worn;
         let quarry = if is_worn || state.ring.len() == 0 {
             Some(Quarry::All)
         } else if self.is_turn_of_pieces(&mut state, search.class) {
             Some(Quarry::Pieces)
         } else {
-            (!from_ring).then_some(Quarry::Main)
+            (!demand.evicts_from_small()).then_some(Quarry::Main)
         };
         if let Some(quarry) = quarry {
             let steps = self.turn_hand(&mut state, search, most, quarry);
@@ -428,27 +428,14 @@ impl Lane {
         }
     }
 
-    /// The linked item in `chunk` whose key has this hash, with its stripe locked.
-    fn verify(&self, stripe: &Stripe, chunk: ChunkRef, hash: KeyHash) -> Option<Found> {
-        let store = &*self.store;
-        let print = Print::new(hash, store.stripe_bits);
-        let is_it = |other| other == chunk;
-        let (slot, chunk) = stripe.index.find(&store.slabs, print, is_it).ok()?;
-        Some(Found {
-            slot,
-            chunk,
-            header: store.slabs.header(chunk),
-        })
-    }
-
     /// Judges one candidate under its stripe's lock.
     fn judge_candidate(&self, candidate: Candidate, force: bool, now: Now) -> Judged {
         let store = &*self.store;
         let Candidate { chunk, hash, via } = candidate;
         let place = hash.place();
-        let bits = place.bucket_bits(store.stripe_bits);
+        let print = Print::new(hash, store.stripe_bits);
         let mut stripe = store.stripe(place);
-        let Some(found) = self.verify(&stripe, chunk, hash) else {
+        let Some(found) = stripe.item_in(&store.slabs, print, chunk) else {
             return Judged::Stale;
         };
         let header = found.header;
@@ -456,7 +443,7 @@ impl Lane {
             return Judged::Stale;
         }
         if stripe.death(header, now).is_some() {
-            return Judged::Out(stripe.unlink(&store.slabs, bits, found), Cause::Dead);
+            return Judged::Out(stripe.unlink(&store.slabs, print.bits, found), Cause::Dead);
         }
         if header.has(state::PINNED) {
             if via == Via::Ring {
@@ -481,7 +468,7 @@ impl Lane {
                     .failed
                     .add(u64::from(header.is_on_trial()));
                 let epitaph = store.slabs.demand(class).bury(class, queue_of(header));
-                let gone = stripe.bury(&store.slabs, check_of(place), found, epitaph);
+                let gone = stripe.bury(&store.slabs, print.check, found, epitaph);
                 Judged::Out(gone, Cause::Evicted)
             }
         }

@@ -41,7 +41,7 @@ impl Print {
 }
 
 /// The bits of a place that a ghost keeps.
-pub(crate) fn check_of(place: Place) -> u32 {
+fn check_of(place: Place) -> u32 {
     place.0 >> EPITAPH_BITS
 }
 

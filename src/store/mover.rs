@@ -138,14 +138,7 @@ impl Lane {
         let moved = {
             let mut stripe = store.stripe(hash.place());
             let print = Print::new(hash, store.stripe_bits);
-            let found = stripe
-                .index
-                .find(&store.slabs, print, |chunk| chunk == head);
-            let found = found.ok().map(|(slot, chunk)| Found {
-                slot,
-                chunk,
-                header: store.slabs.header(chunk),
-            });
+            let found = stripe.item_in(&store.slabs, print, head);
             match found {
                 Some(found) if found.header.has(state::PINNED) => Moved::Stays(Busy::Sending),
                 Some(found) if stripe.death(found.header, now).is_some() => {

@@ -64,6 +64,17 @@ impl Stripe {
         self.index.find(slabs, print, is_it)
     }
 
+    /// The item in `chunk`, if that is one with this print.
+    pub(crate) fn item_in(&self, slabs: &Slabs, print: Print, chunk: ChunkRef) -> Option<Found> {
+        let is_it = |other| other == chunk;
+        let (slot, chunk) = self.index.find(slabs, print, is_it).ok()?;
+        Some(Found {
+            slot,
+            chunk,
+            header: slabs.header(chunk),
+        })
+    }
+
     /// Why the item counts as gone, if it does.
     #[inline]
     pub(crate) fn death(&self, header: Header, now: Now) -> Option<Miss> {
