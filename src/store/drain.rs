@@ -216,9 +216,6 @@ impl Lane {
             store.slabs.adopt(taker, page);
             return true;
         }
-        if !store.evict {
-            return self.take_empty_page(taker, now);
-        }
         if let Some((reason, page)) = self.finish(&mut mover, now) {
             if let Some(page) = page {
                 // Whoever wanted it has to begin anew.
@@ -227,24 +224,29 @@ impl Lane {
             }
             self.deliver(&mut mover, reason, None);
         }
+        if !store.evict {
+            let mut others = store
+                .slabs
+                .table
+                .item_classes()
+                .filter(|&class| class != taker);
+            return others.any(|class| {
+                let page = store.empty_page_of(class);
+                page.is_some_and(|page| self.empty_for(taker, page, &mut mover, now))
+            });
+        }
         let donors = self.donors(taker);
         donors.iter().any(|&donor| {
             let tries = TRIES.min(store.slabs.page_count(donor)) as usize;
-            (0..tries).any(|attempt| self.force_page_of(donor, attempt, taker, &mut mover, now))
+            (0..tries).any(|attempt| {
+                let page = store.page_to_give(donor, attempt);
+                page.is_some_and(|page| self.empty_for(taker, page, &mut mover, now))
+            })
         })
     }
 
-    fn force_page_of(
-        &mut self,
-        donor: ClassId,
-        attempt: usize,
-        taker: ClassId,
-        mover: &mut Mover,
-        now: Now,
-    ) -> bool {
-        let Some(page) = self.store.page_to_give(donor, attempt) else {
-            return false;
-        };
+    /// Empties a page at once and gives it to `taker`. False if that cannot be done.
+    fn empty_for(&mut self, taker: ClassId, page: PageId, mover: &mut Mover, now: Now) -> bool {
         if !self.begin_drain(mover, page, Reason::Need(taker)) {
             return false;
         }
@@ -253,28 +255,6 @@ impl Lane {
             self.store.slabs.adopt(taker, page);
         }
         page.is_some()
-    }
-
-    fn take_empty_page(&mut self, taker: ClassId, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        let slabs = &store.slabs;
-        let others = slabs.table.item_classes().filter(|&class| class != taker);
-        for class in others {
-            let chunks = slabs.chunks_per_page(class);
-            let pages = slabs.lock(class).pages.clone();
-            let empty = pages
-                .iter()
-                .find(|&&page| slabs.page(page).free_in(chunks) == chunks);
-            let mut mover = Mover::default();
-            if let Some(&page) = empty
-                && self.begin_drain(&mut mover, page, Reason::Surplus)
-                && let Some((_, Some(page))) = self.finish(&mut mover, now)
-            {
-                slabs.adopt(taker, page);
-                return true;
-            }
-        }
-        false
     }
 
     /// Goes on with page moves, or begins one: towards a lowered limit, for the page that is kept
@@ -339,6 +319,14 @@ impl Store {
         };
         let first = if failures == 0 { oldest() } else { None };
         first.or_else(|| self.page_behind_hand(class))
+    }
+
+    /// A page of `class` with nothing in it.
+    fn empty_page_of(&self, class: ClassId) -> Option<PageId> {
+        let chunks = self.slabs.chunks_per_page(class);
+        let state = self.slabs.lock(class);
+        let mut pages = state.pages.iter().copied();
+        pages.find(|&page| self.slabs.page(page).free_in(chunks) == chunks)
     }
 
     /// The page of `class` that the hand has passed last: its items were judged most recently.

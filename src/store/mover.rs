@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A pinned item or one that is still being uploaded keeps its page where it is. One page moves at
-//! a time; a thread that finds a move under way does not wait for it.
+//! a time and in steps, see [`drain`](super::drain).
 
 use crate::base::clock::Now;
 use crate::base::hash::{KeyHash, Place};

@@ -187,7 +187,8 @@ fn us(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 
-fn per(amount: u64, count: u64) -> f64 {
+/// So much for each; 0 for none.
+pub(crate) fn per(amount: u64, count: u64) -> f64 {
     amount as f64 / count.max(1) as f64
 }
 

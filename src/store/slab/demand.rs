@@ -219,8 +219,11 @@ impl Demand {
         if count == 0 {
             return;
         }
-        self.has_evicted.store(true, Ordering::Relaxed);
         let items = self.items();
+        if !self.has_evicted() {
+            set(&self.ring, self.ring_len());
+            self.has_evicted.store(true, Ordering::Relaxed);
+        }
         let shift = u64::from((items / DATES).max(1).ilog2());
         set(&self.date_shift, shift);
         self.date
@@ -313,10 +316,12 @@ impl Demand {
     pub(crate) fn ring_len(&self) -> u64 {
         let items = self.items();
         // Before the first eviction, the class is still growing.
-        if !self.has_evicted() {
-            set(&self.ring, items * RING_START / 100);
-        }
-        within(get(&self.ring), items)
+        let ring = if self.has_evicted() {
+            get(&self.ring)
+        } else {
+            items * RING_START / 100
+        };
+        within(ring, items)
     }
 
     /// Whether the next to be evicted is the oldest of the small queue.
@@ -463,7 +468,6 @@ mod tests {
     fn class(items: u64, ring: u64) -> Demand {
         let demand = Demand::default();
         demand.report(items, items - ring);
-        demand.ring_len();
         demand.evicted([0, 1], 0);
         set(&demand.ring, ring);
         demand

@@ -1,7 +1,7 @@
 //! What came of a replay, as a page to read or as one JSON object.
 
 use crate::operation::Operation;
-use crate::report::Json;
+use crate::report::{Json, per};
 use std::fmt::Write;
 
 /// Counts, from the last mark on.
@@ -56,7 +56,7 @@ impl Played {
             .real("avoidable_miss_ratio", self.avoidable_miss_ratio())
             .count("bytes", self.bytes)
             .count("bytes_missed", self.bytes_missed)
-            .real("byte_miss_ratio", ratio(self.bytes_missed, self.bytes))
+            .real("byte_miss_ratio", per(self.bytes_missed, self.bytes))
             .count("sets", self.sets)
             .count("refused_sets", self.refused_sets);
         for (name, outcomes) in self.others() {
@@ -75,7 +75,7 @@ impl Played {
             self.requests,
             self.object_miss_ratio(),
             self.avoidable_miss_ratio(),
-            ratio(self.bytes_missed, self.bytes),
+            per(self.bytes_missed, self.bytes),
             self.refused_sets
         );
         // Writing to a string cannot fail.
@@ -108,16 +108,12 @@ impl Played {
     }
 
     fn object_miss_ratio(&self) -> f64 {
-        ratio(self.misses, self.requests)
+        per(self.misses, self.requests)
     }
 
     fn avoidable_miss_ratio(&self) -> f64 {
-        ratio(self.misses - self.first_requests, self.requests)
+        per(self.misses - self.first_requests, self.requests)
     }
-}
-
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole.max(1) as f64
 }
 
 #[cfg(test)]
