@@ -15,10 +15,31 @@ use nuthatch::store::{Fetch, Fetched, Lane, Store, StoreRequest};
 /// Memory of a store: the smallest in which a class has thousands of items.
 const LIMIT: u64 = 4 << 20;
 
+/// And for many sizes, each of which has a few pages.
+const LIMIT_OF_MIX: u64 = 16 << 20;
+
+/// The sizes of values in bytes.
+#[derive(Clone, Copy)]
+enum Sizes {
+    One(usize),
+    /// Of a hundred bytes to ten thousand; as many of 100 to 1,000 as of 1,000 to 10,000.
+    Mix,
+}
+
+impl Sizes {
+    fn of(self, number: u64) -> usize {
+        match self {
+            Self::One(len) => len,
+            Self::Mix => 10_f64.powf(2.0 + 2.0 * Random(number).unit()) as usize,
+        }
+    }
+}
+
 /// A store with one thread's access, used by number.
 struct Cache {
     lane: Lane,
     now: Now,
+    sizes: Sizes,
     value: Vec<u8>,
     operations: u64,
 }
@@ -29,17 +50,22 @@ impl Cache {
     }
 
     fn with_policy(value_len: usize, policy: EvictionPolicy) -> Self {
-        let settings = StoreSettings {
-            memory_limit: LIMIT,
-            hash_seed: Some(7),
-            policy,
-            ..StoreSettings::default()
-        };
+        Self::with_settings(
+            StoreSettings {
+                policy,
+                ..settings(LIMIT)
+            },
+            Sizes::One(value_len),
+        )
+    }
+
+    fn with_settings(settings: StoreSettings, sizes: Sizes) -> Self {
         let store = Store::new(&settings, 1).unwrap();
         Self {
             lane: store.lane(0),
             now: Now::at_second(5),
-            value: vec![b'v'; value_len],
+            sizes,
+            value: vec![b'v'; 10_000],
             operations: 0,
         }
     }
@@ -65,8 +91,8 @@ impl Cache {
         let name = format!("{kind}-{number}");
         let key = self.lane.hashed(Key::new(name.as_bytes()).unwrap());
         let request = StoreRequest::default();
-        let stored = self.lane.put(&key, &request, &self.value, self.now);
-        stored.unwrap();
+        let value = &self.value[..self.sizes.of(number)];
+        self.lane.put(&key, &request, value, self.now).unwrap();
     }
 
     fn get(&mut self, kind: &str, number: u64) -> bool {
@@ -84,6 +110,14 @@ impl Cache {
             self.set(kind, number);
         }
         hit
+    }
+}
+
+fn settings(memory_limit: u64) -> StoreSettings {
+    StoreSettings {
+        memory_limit,
+        hash_seed: Some(7),
+        ..StoreSettings::default()
     }
 }
 
@@ -292,6 +326,19 @@ fn what_is_read_once_within_a_memory_full_is_hit() {
             }
         }
     });
+}
+
+/// Pages that move between classes which have what they need would only take it from them.
+#[test]
+fn of_many_sizes_too_what_is_read_once_is_hit() {
+    let new = || Cache::with_settings(settings(LIMIT_OF_MIX), Sizes::Mix);
+    let mut full = new();
+    (0..20_000).for_each(|number| full.set("capacity", number));
+    let capacity = full.lane.store().snapshot().items;
+    for (delay, least) in [(0.25, 0.98), (0.6, 0.96)] {
+        let ratio = read_once(&mut new(), capacity, delay);
+        at_least(ratio, least, &format!("delay {delay}"));
+    }
 }
 
 /// What is younger than a memory-full by its *last* write, others' first writes not counted.

@@ -1,9 +1,10 @@
 //! Which class gives a page to which: by what the ghosts of each say, and by age.
 //!
 //! A ghost that is found again is a hit that more memory would have given. Counted lately and per
-//! page, these are a class's *pull*: what one more page would be worth to it, and about what one
-//! page less would cost. The background moves pages from the least pull to the greatest, slowly,
-//! for a pull is an estimate from small numbers.
+//! page, these are a class's *pull*: what one more page would be worth to it. What one page less
+//! would cost is about as much, but not for a class that has just what it needs: a part of its hits
+//! counts too. The background moves pages from where they cost the least to the greatest pull,
+//! slowly, for these are estimates from small numbers.
 //!
 //! Pull says nothing of a class too small to remember its ghosts, as when the load changes to
 //! values of another size. So a class also gets a page, at once and instead of evicting, from one
@@ -32,8 +33,11 @@ const CARE: u64 = 4;
 /// A pull that is hardly one: a ghost hit for a page.
 const PULL_FLOOR: u64 = GHOST_HIT;
 
-/// For balance, a page moves to a class whose pull is this many times the giver's.
+/// For balance, a page moves to a class whose pull is this many times what it costs the giver.
 const PULL_RATIO: u64 = 2;
+
+/// Givers are alike if what it costs them differs by less than one part in so many of the gain.
+const GIVERS_ALIKE: u64 = 8;
 
 /// Pages that the store allocates before the next one moves for balance. With 64 instead of 8
 /// recorded traces miss 0.5 to 1.5 % more.
@@ -151,14 +155,21 @@ impl Lane {
         others.filter(|&class| slabs.page_count(class) > 1)
     }
 
-    /// The class with the least pull and that with the greatest, if a page should move.
+    /// The class that would lose the least with a page and the one that would gain the most, if a
+    /// page should move.
     fn unbalanced(&self) -> Option<(ClassId, ClassId)> {
         let slabs = &self.store.slabs;
         let pull = |&class: &ClassId| slabs.pull_per_page(class);
         let taker = slabs.table.item_classes().max_by_key(pull)?;
-        let least = |class: &ClassId| (pull(class), Reverse(slabs.eviction_age(*class)));
-        let giver = self.givers(taker).min_by_key(least)?;
-        let is_worth_it = pull(&taker) > pull(&giver) * PULL_RATIO + PULL_FLOOR;
+        let gain = pull(&taker);
+        // Small differences are chance: of givers about alike, the one whose items stay longest.
+        let about = gain / GIVERS_ALIKE + 1;
+        let loss = |&class: &ClassId| {
+            let age = slabs.age_without_page(class);
+            (slabs.grip_per_page(class) / about, Reverse(age))
+        };
+        let giver = self.givers(taker).min_by_key(loss)?;
+        let is_worth_it = gain > slabs.grip_per_page(giver) * PULL_RATIO + PULL_FLOOR;
         is_worth_it.then_some((giver, taker))
     }
 

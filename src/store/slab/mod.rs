@@ -360,9 +360,7 @@ impl Slabs {
         state.free += u64::from(self.chunks_per_page(class));
         state.pages.push(page);
         state.partial.push(page);
-        owner
-            .page_count
-            .store(state.pages.len() as u64, Ordering::Relaxed);
+        self.note_pages(class, state);
     }
 
     /// Gives a chunk back to its class. Its header must say that it holds nothing.
@@ -446,9 +444,9 @@ impl Slabs {
 
     fn note_pages(&self, class: ClassId, state: &ClassState) {
         let owner = &self.classes[usize::from(class.0)];
-        owner
-            .page_count
-            .store(state.pages.len() as u64, Ordering::Relaxed);
+        let pages = state.pages.len() as u64;
+        let before = owner.page_count.swap(pages, Ordering::Relaxed);
+        owner.demand.resize(before, pages, self.allocated());
     }
 
     /// Pages that the free chunks of `class` would fill.
@@ -500,5 +498,16 @@ impl Slabs {
     /// What another page would be worth to `class`: its pull per page it has.
     pub(crate) fn pull_per_page(&self, class: ClassId) -> u64 {
         self.demand(class).pull() / self.page_count(class).max(1)
+    }
+
+    /// What a page less may cost `class`, as a pull.
+    pub(crate) fn grip_per_page(&self, class: ClassId) -> u64 {
+        self.demand(class).grip() / self.page_count(class).max(1)
+    }
+
+    /// How long the items of `class` would stay with a page less.
+    pub(crate) fn age_without_page(&self, class: ClassId) -> u64 {
+        let pages = self.page_count(class).max(1);
+        self.eviction_age(class) / pages * (pages - 1)
     }
 }
