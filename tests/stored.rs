@@ -65,7 +65,7 @@ impl Cache {
             lane: store.lane(0),
             now: Now::at_second(5),
             sizes,
-            value: vec![b'v'; 10_000],
+            value: vec![b'v'; 500_000],
             operations: 0,
         }
     }
@@ -338,6 +338,20 @@ fn of_many_sizes_too_what_is_read_once_is_hit() {
     for (delay, least) in [(0.25, 0.98), (0.6, 0.96)] {
         let ratio = read_once(&mut new(), capacity, delay);
         at_least(ratio, least, &format!("delay {delay}"));
+    }
+}
+
+/// Without a pause: no page has moved in the background.
+#[test]
+fn when_the_sizes_change_the_newest_are_there() {
+    let mut cache = Cache::with_settings(settings(LIMIT_OF_MIX), Sizes::One(0));
+    for size in [100, 10_000, 500_000, 100] {
+        cache.sizes = Sizes::One(size);
+        // Of the limit in values: beside one of 100 bytes there are as many that are none.
+        let capacity = LIMIT_OF_MIX / size as u64;
+        let least = if size == 100 { 0.6 } else { 0.8 };
+        let ratio = newest(&mut cache, capacity, 1.5, 1.0);
+        at_least(ratio, least, &format!("{size} B"));
     }
 }
 

@@ -124,7 +124,7 @@ impl Lane {
             Automove::Balanced => (AGE_RATIO, slabs.pull_per_page(taker) + PULL_FLOOR),
             Automove::Eager => (1, u64::MAX),
         };
-        let is_unused = |class: ClassId| slabs.demand(class).is_out_of_use();
+        let is_unused = |class: ClassId| slabs.is_out_of_use(class);
         let age = |class: ClassId| slabs.eviction_age(class);
         let best = self
             .givers(taker)
@@ -282,7 +282,7 @@ mod tests {
                 cache.ask(&format!("other-{number}"), 2_000);
                 ask(&mut cache.lane, cache.now);
             }
-            cache.lane.store().slabs.demand(class).is_out_of_use()
+            cache.lane.store().slabs.is_out_of_use(class)
         };
         let counted = |lane: &mut Lane, now| {
             lane.arith(&key, &count, now).unwrap();

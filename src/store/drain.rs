@@ -189,13 +189,22 @@ impl Lane {
         let Some(mut mover) = store.mover.try_lock() else {
             return false;
         };
-        if let Some(page) = donor.and_then(|donor| store.page_to_give(donor, mover.failures)) {
-            self.begin_drain(&mut mover, page, Reason::Need(taker));
+        if mover.drain.is_none() {
+            let page = donor.and_then(|donor| store.page_to_give(donor, mover.failures));
+            page.map(|page| self.begin_drain(&mut mover, page, Reason::Need(taker)));
         }
-        let is_mine = |drain: &Drain| matches!(drain.reason, Reason::Need(class) if class == taker);
-        let Some(drain) = mover.drain.as_ref().filter(|drain| is_mine(drain)) else {
+        let Some(drain) = mover.drain.as_mut() else {
             return false;
         };
+        let can_wait = match drain.reason {
+            Reason::Reserve => true,
+            Reason::Need(other) => other != taker && store.slabs.spare_pages(other) > 1,
+            _ => false,
+        };
+        if can_wait {
+            drain.reason = Reason::Need(taker);
+            store.drained_for.store(taker.0, Ordering::Relaxed);
+        }
         // As much as the request takes, and a quarter more: so the class grows.
         let bytes = want as u32 * store.slabs.table.size(taker);
         let slots = (bytes + bytes / 4) / store.slabs.table.size(drain.class) + 2;
@@ -204,7 +213,7 @@ impl Lane {
             return false;
         };
         self.deliver(&mut mover, reason, page);
-        page.is_some()
+        page.is_some() && matches!(reason, Reason::Need(class) if class == taker)
     }
 
     /// Gets `taker` a page: a free one, else the one that is being emptied, else any; without
@@ -286,9 +295,7 @@ impl Lane {
         if store.slabs.discard_surplus() {
             return true;
         }
-        // First those with room for their items in fewer pages: evicting large ones leaves holes.
-        let mut donors = self.donors(INDEX);
-        donors.sort_by_cached_key(|&class| std::cmp::Reverse(store.slabs.spare_pages(class)));
+        let donors = self.donors(INDEX);
         let Some(&donor) = donors.get(mover.limit_failures / TRIES as usize) else {
             // What is left is pinned, in flight, or may not be evicted: later.
             mover.limit_failures = 0;

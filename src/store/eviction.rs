@@ -51,8 +51,9 @@ const CHANCES_EACH: u64 = 3;
 /// takes what the hand meets, whatever its queue.
 const STALE_MAX: usize = 1024;
 
-/// Pieces of other classes' items are looked for where they are more than one in so many chunks.
-const PIECES_MIN: u64 = 16;
+/// A class that is growing gets pages ahead of its need, at most one of so many: evicting a single
+/// long item frees many chunks, and must not end the growth.
+const PAGES_AHEAD: u64 = 32;
 
 /// Ring entries that are looked at for the oldest item.
 const OLDEST_OF: usize = 64;
@@ -100,6 +101,8 @@ struct Search {
     evicted: [u64; 2],
     /// Steps before giving up.
     steps_left: u64,
+    /// Long items are not to go for their last pieces in the class.
+    keeps_pieces: bool,
     picks: Vec<Pick>,
     candidates: Vec<Candidate>,
 }
@@ -186,7 +189,10 @@ impl Lane {
         let store = &*self.store;
         is_out
             || store.drained_for.load(Ordering::Relaxed) == class.0
-            || store.slabs.demand(class).is_growing() && store.slabs.spare_pages(class) <= 1
+            || store.slabs.demand(class).is_growing() && {
+                let ahead = u64::from(store.slabs.page_limit()) / PAGES_AHEAD;
+                store.slabs.spare_pages(class) <= ahead.max(1)
+            }
     }
 
     /// Makes room for the index: a page of its own. True if there is reason to try again.
@@ -271,6 +277,7 @@ impl Lane {
             stale: 0,
             evicted: [0; 2],
             steps_left: 0,
+            keeps_pieces: false,
             picks: Vec::with_capacity(BATCH),
             candidates: Vec::with_capacity(BATCH),
         };
@@ -279,6 +286,7 @@ impl Lane {
             let state = self.store.slabs.lock(class);
             2 * self.store.slabs.used_locked(&state, class) + u64::from(HAND_STEPS)
         };
+        search.keeps_pieces = self.keeps_pieces(class);
         let mut gone_in_all = 0;
         while out.len() < want && search.steps_left > 0 && gone_in_all < most {
             self.pick(&mut search, want - out.len());
@@ -315,7 +323,7 @@ impl Lane {
         let is_worn = search.stale >= STALE_MAX;
         let quarry = if is_worn || state.ring.len() == 0 {
             Some(Quarry::All)
-        } else if self.is_turn_of_pieces(&mut state, search.class) {
+        } else if !search.keeps_pieces && self.is_turn_of_pieces(&mut state, search.class) {
             Some(Quarry::Pieces)
         } else {
             (!demand.evicts_from_small()).then_some(Quarry::Main)
@@ -337,23 +345,6 @@ impl Lane {
         for pick in &search.picks {
             slabs.arena.prefetch(slabs.offset(pick.chunk));
         }
-    }
-
-    /// Whether what goes next is a long item that has its last piece in this class, where most of
-    /// it is not. In turns, by how many chunks are such pieces: the ring does not know them.
-    fn is_turn_of_pieces(&self, state: &mut ClassState, class: ClassId) -> bool {
-        let slabs = &self.store.slabs;
-        let used = slabs.used_locked(state, class);
-        let stocked = stock_size(slabs.table.size(class)) * self.store.desks.len();
-        let others = slabs.demand(class).items() + stocked as u64;
-        let pieces = used.saturating_sub(others);
-        if pieces <= used / PIECES_MIN {
-            return false;
-        }
-        state.pieces_due += pieces;
-        let is_due = state.pieces_due >= used;
-        state.pieces_due -= if is_due { used } else { 0 };
-        is_due
     }
 
     /// Moves the clock hand over slots until it has met enough of what it looks for.
@@ -386,7 +377,8 @@ impl Lane {
                 };
                 is_met.then_some(chunk)
             } else {
-                let owner = slabs.owner_of(header);
+                let may_go = quarry != Quarry::Main || !search.keeps_pieces;
+                let owner = slabs.owner_of(header).filter(|_| may_go);
                 owner.filter(|&owner| slabs.class_of(owner) != search.class)
             };
             search

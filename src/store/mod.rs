@@ -86,6 +86,7 @@ mod lane;
 mod meta;
 mod mover;
 mod outcome;
+mod pieces;
 mod pin;
 mod policy;
 mod reassign;

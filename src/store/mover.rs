@@ -85,8 +85,10 @@ impl Lane {
         donors.sort_by_cached_key(|&class| {
             // A class's last page goes last: what is in use may be the very item that needs it.
             let last = slabs.page_count(class) == 1;
+            // First those with room for their items in fewer pages: nothing has to go.
+            let spare = Reverse(slabs.spare_pages(class));
             let age = Reverse(slabs.eviction_age(class));
-            (last, slabs.pull_per_page(class), age)
+            (last, spare, slabs.pull_per_page(class), age)
         });
         donors
     }

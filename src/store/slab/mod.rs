@@ -492,7 +492,24 @@ impl Slabs {
 
     /// How long items of `class` stay before they are evicted, in bytes allocated meanwhile.
     pub(crate) fn eviction_age(&self, class: ClassId) -> u64 {
-        self.demand(class).age(self.allocated())
+        self.demand(self.counted_in(class)).age(self.allocated())
+    }
+
+    /// Whether nobody has used what is in `class`, nor stored there, for a while.
+    pub(crate) fn is_out_of_use(&self, class: ClassId) -> bool {
+        self.demand(self.counted_in(class)).is_out_of_use()
+    }
+
+    /// The class where most of what `class` holds is counted: an item is where its head is, and
+    /// those of more than one chunk have it in the largest.
+    fn counted_in(&self, class: ClassId) -> ClassId {
+        let items = self.demand(class).items();
+        let chunks = self.page_count(class) * u64::from(self.chunks_per_page(class));
+        // Without the lock this is seen of most classes.
+        if items * 2 >= chunks || items * 2 >= self.used_locked(&self.lock(class), class) {
+            return class;
+        }
+        self.table.largest()
     }
 
     /// What another page would be worth to `class`: its pull per page it has.
