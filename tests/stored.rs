@@ -341,7 +341,7 @@ fn of_many_sizes_too_what_is_read_once_is_hit() {
     }
 }
 
-/// Without a pause: no page has moved in the background.
+/// Without a pause: between values of 10 KB and of 500 KB the background has hardly a turn.
 #[test]
 fn when_the_sizes_change_the_newest_are_there() {
     let mut cache = Cache::with_settings(settings(LIMIT_OF_MIX), Sizes::One(0));
