@@ -105,6 +105,7 @@ impl Lane {
         let mut stripe = store.stripe(place);
         let found = stripe
             .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
+            .ok()
             .filter(|found| stripe.death(found.header, now).is_none());
         let Some(found) = found else {
             self.ask_ghost(&mut stripe, key);
@@ -187,6 +188,7 @@ impl Lane {
         let flags = self.with_stripe(key, |store, stripe| {
             let still = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
             still
+                .ok()
                 .filter(|still| still.header.high == found.header.high)
                 .map(|still| store.slabs.client_flags(still.chunk, still.header))
         });

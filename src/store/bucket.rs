@@ -181,19 +181,22 @@ pub(crate) fn clear_bucket(slabs: &Slabs, at: usize) {
 }
 
 pub(crate) fn set_reference(slabs: &Slabs, slot: Slot, reference: u32) {
-    let at = slot.bucket + 16 + slot.number as usize * 4;
-    slabs.arena.write(at, &reference.to_le_bytes());
+    let at = slot.bucket + 16 + slot.number as usize / 2 * 8;
+    let shift = slot.number % 2 * 32;
+    let other = slabs.arena.load(at) & !(u64::from(u32::MAX) << shift);
+    slabs.arena.store(at, other | u64::from(reference) << shift);
 }
 
 /// Fills an empty or ghost slot.
 pub(crate) fn set_entry(slabs: &Slabs, slot: Slot, entry: Entry) {
     let bit = 1_u64 << slot.number;
-    let head = slabs.arena.load(slot.bucket) & !(bit | bit << SLOTS);
+    let mut words = slabs.arena.load_two(slot.bucket);
     let mark = if entry.ghost { bit << SLOTS } else { bit };
-    slabs.arena.store(slot.bucket, head | mark);
-    slabs
-        .arena
-        .write(slot.bucket + 4 + slot.number as usize, &[entry.tag]);
+    words[0] = words[0] & !(bit | bit << SLOTS) | mark;
+    let byte = 4 + slot.number;
+    let (word, shift) = (&mut words[byte as usize / 8 % 2], byte % 8 * 8);
+    *word = *word & !(0xff << shift) | u64::from(entry.tag) << shift;
+    slabs.arena.store_two(slot.bucket, words);
     set_reference(slabs, slot, entry.reference);
 }
 

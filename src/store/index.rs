@@ -468,7 +468,15 @@ pub(crate) fn bucket_of(bits: u32, buckets: u32) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Absent {
     /// Not 0 if one of the ghosts in the last bucket, mostly the only one, may be its own.
-    pub(crate) ghosts: u64,
+    ghosts: u64,
+}
+
+impl Absent {
+    /// Whether it is worth looking for a ghost of it.
+    #[inline]
+    pub(crate) fn may_have_a_ghost(self) -> bool {
+        self.ghosts != 0
+    }
 }
 
 /// There is neither a slot nor memory for another bucket.

@@ -148,7 +148,7 @@ impl Lane {
         let (slot, chunk) = match stripe.seek(&store.slabs, key, print) {
             Ok(found) => found,
             Err(absent) => {
-                if absent.ghosts != 0 && !how.peek {
+                if absent.may_have_a_ghost() && !how.peek {
                     self.ask_ghost(&mut stripe, key);
                 }
                 drop(stripe);
@@ -238,7 +238,7 @@ impl Lane {
         let place = key.hash.place();
         let print = self.print(key);
         let mut stripe = store.stripe(place);
-        let Some(found) = stripe.look(&store.slabs, key, print) else {
+        let Ok(found) = stripe.look(&store.slabs, key, print) else {
             return Deleted::NotFound;
         };
         let dead = stripe.death(found.header, now).is_some();

@@ -43,8 +43,8 @@ impl Lane {
             let print = self.print(key);
             let mut stripe = store.stripe(key.hash.place());
             let mut miss = Miss::Absent;
-            if let Some(found) = stripe.look(&store.slabs, key, print) {
-                match stripe.death(found.header, now) {
+            match stripe.look(&store.slabs, key, print) {
+                Ok(found) => match stripe.death(found.header, now) {
                     None => {
                         let created = created == Some(found.header.high);
                         return Ok(Fetched::Hit(self.read_meta(
@@ -61,12 +61,13 @@ impl Lane {
                         drop(stripe);
                         self.discard_dead(dead);
                     }
+                },
+                Err(absent) => {
+                    if absent.may_have_a_ghost() && !how.no_bump {
+                        self.ask_ghost(&mut stripe, key);
+                    }
+                    drop(stripe);
                 }
-            } else {
-                if !how.no_bump {
-                    self.ask_ghost(&mut stripe, key);
-                }
-                drop(stripe);
             }
             self.count_miss();
             let Some(expiry) = how.vivify else {
@@ -194,6 +195,7 @@ impl Lane {
         let mut stripe = store.stripe(place);
         let found = stripe
             .look(&store.slabs, key, self.print(key))
+            .ok()
             .filter(|found| stripe.death(found.header, now).is_none())
             .ok_or(Deleted::NotFound)?;
         let id = store.cas_id(place, found.chunk, found.header);

@@ -266,7 +266,9 @@ impl Lane {
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
         let found = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
-        let live = found.filter(|found| stripe.death(found.header, now).is_none());
+        let live = found
+            .ok()
+            .filter(|found| stripe.death(found.header, now).is_none());
         let stale = match store.judge(place, live.as_ref(), request) {
             Verdict::Store { stale } => stale,
             Verdict::Refuse(outcome) => {
@@ -410,7 +412,9 @@ impl Lane {
         let slabs = &store.slabs;
         let print = Print::new(key.hash, store.stripe_bits);
         let found = stripe.look(slabs, key, print);
-        let live = found.filter(|found| stripe.death(found.header, now).is_none());
+        let live = found
+            .ok()
+            .filter(|found| stripe.death(found.header, now).is_none());
         if linking.over.is_some() && linking.over != live.map(|found| found.header.high) {
             return Ok(Placed::Changed);
         }
@@ -422,8 +426,8 @@ impl Lane {
             }
         };
         let ghost = match found {
-            Some(_) => None,
-            None => stripe.index.take_ghost(slabs, print),
+            Err(absent) if absent.may_have_a_ghost() => stripe.index.take_ghost(slabs, print),
+            _ => None,
         };
         let mut header = slabs.header(linking.chunk);
         header.high = stripe.next_cas();
@@ -441,11 +445,11 @@ impl Lane {
             .note_expiry(header.expiry());
         let cas = store.cas_id(key.hash.place(), linking.chunk, header);
         let replaced = match found {
-            Some(found) => {
+            Ok(found) => {
                 stripe.index.replace(slabs, found.slot, linking.chunk);
                 Some((stripe.retire(slabs, found), live.is_none()))
             }
-            None => {
+            Err(_) => {
                 self.insert(stripe, key, linking.chunk, header)?;
                 None
             }

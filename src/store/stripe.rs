@@ -43,9 +43,14 @@ pub(crate) struct Found {
 impl Stripe {
     /// The item with this key, dead or alive.
     #[inline]
-    pub(crate) fn look(&self, slabs: &Slabs, key: &HashedKey<'_>, print: Print) -> Option<Found> {
-        let (slot, chunk) = self.seek(slabs, key, print).ok()?;
-        Some(Found {
+    pub(crate) fn look(
+        &self,
+        slabs: &Slabs,
+        key: &HashedKey<'_>,
+        print: Print,
+    ) -> Result<Found, Absent> {
+        let (slot, chunk) = self.seek(slabs, key, print)?;
+        Ok(Found {
             slot,
             chunk,
             header: slabs.header(chunk),

@@ -350,6 +350,7 @@ impl Lane {
         let mut stripe = store.stripe(place);
         let found = stripe
             .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
+            .ok()
             .filter(|found| stripe.death(found.header, now).is_none());
         let checked = StoreRequest {
             compare: request.compare.filter(|&id| id != 0),
