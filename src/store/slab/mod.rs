@@ -73,9 +73,9 @@ impl Geometry {
     /// Chooses page size and unit for `bytes` of memory.
     ///
     /// A page is a 1024th of the limit as a power of two between 64 KiB and 256 KiB: small enough
-    /// that small limits work with all classes in use, and that emptying one, which a request may
-    /// have to wait for, takes less than a millisecond. The unit is the smallest power of two, 8 or
-    /// more, with which 32 bits reach everything.
+    /// that small limits work with all classes in use, and that the few requests that empty one,
+    /// each its share, are not many. The unit is the smallest power of two, 8 or more, with which
+    /// 32 bits reach everything.
     pub(crate) fn for_limit(bytes: u64) -> Self {
         let page = (bytes / 1024)
             .next_power_of_two()
