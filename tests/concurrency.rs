@@ -4,9 +4,10 @@ use nuthatch::base::clock::{Expiry, Now};
 use nuthatch::base::key::Key;
 use nuthatch::base::settings::StoreSettings;
 use nuthatch::store::{
-    Arith, Counted, Fetch, Fetched, Lane, MetaFetch, Store, StoreMode, StoreOutcome, StoreRequest,
+    Arith, Counted, Fetch, Fetched, HashedKey, Lane, MetaFetch, Store, StoreMode, StoreOutcome,
+    StoreRequest,
 };
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -287,4 +288,68 @@ fn of_many_who_ask_for_what_is_missing_one_is_told_to_make_it() {
         );
         assert_eq!(counts, (1, CLIENTS - 1));
     }
+}
+
+/// Lets one thread touch an item again and again while another one does what replaces it by one
+/// that is made from it.
+fn a_touch_lasts(change: impl Fn(&mut Lane, &HashedKey<'_>) + Sync) {
+    const ROUNDS: u64 = 20_000;
+    let store = store(8);
+    let key = {
+        let mut lane = store.lane(0);
+        let key = lane.hashed(Key::new(b"key").expect("a key"));
+        lane.put(&key, &StoreRequest::default(), b"1", now())
+            .expect("there is room");
+        key
+    };
+    let is_over = AtomicBool::new(false);
+    let touch = |lane: &mut Lane| {
+        for exptime in (100..200).cycle() {
+            if is_over.load(Ordering::Relaxed) {
+                break;
+            }
+            let expiry = Expiry::from_exptime(exptime, now());
+            let touch = Fetch {
+                touch: Some(expiry),
+                ..Fetch::default()
+            };
+            lane.fetch(&key, touch, now(), |_| ());
+            thread::yield_now();
+            let seen = lane.fetch(&key, Fetch::default(), now(), |item| item.expiry());
+            assert_eq!(seen, Fetched::Hit(expiry));
+        }
+    };
+    on_all(&store, |id, lane| match id {
+        0 => touch(lane),
+        1 => {
+            (0..ROUNDS).for_each(|_| change(lane, &key));
+            is_over.store(true, Ordering::Relaxed);
+        }
+        _ => {}
+    });
+}
+
+#[test]
+fn a_touch_is_not_undone_by_an_append() {
+    let append = StoreRequest {
+        mode: StoreMode::Append,
+        ..StoreRequest::default()
+    };
+    a_touch_lasts(|lane, key| {
+        lane.put(key, &append, b"1", now()).unwrap();
+    });
+}
+
+#[test]
+fn a_touch_is_not_undone_by_a_number_that_moves() {
+    let how = Arith {
+        delta: 1,
+        ..Arith::default()
+    };
+    a_touch_lasts(|lane, key| {
+        // A value that is being sent is not written over.
+        let pin = lane.fetch(key, Fetch::default(), now(), |item| item.pin());
+        lane.arith(key, &how, now()).unwrap();
+        drop(pin);
+    });
 }

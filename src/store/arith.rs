@@ -1,15 +1,15 @@
 //! Counting: adding to and subtracting from values that are decimal numbers.
 
-use crate::base::clock::Now;
+use crate::base::clock::{Expiry, Now};
 use crate::base::number::parse_u64;
 use crate::store::HashedKey;
 use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{Arith, Counted, StoreError, StoreMode, StoreOutcome, StoreRequest};
-use crate::store::storing::{Linked, Linking};
+use crate::store::rewrite::{Base, Piece, Rewriting};
+use crate::store::storing::Heritage;
 use crate::store::stripe::Found;
-use crate::store::upload::MARKS;
 
 /// Bytes of the longest number, and some for blanks around it.
 const NUMBER_LEN: usize = 24;
@@ -22,7 +22,7 @@ enum Step {
     Answer(Counted),
     Missing,
     /// The number has outgrown its chunk: it goes into a new one.
-    Move(Found, u64),
+    Move(Box<Base>, u64),
 }
 
 impl Lane {
@@ -56,7 +56,7 @@ impl Lane {
             let done = match step {
                 Step::Answer(counted) => Some(counted),
                 Step::Missing => self.create_number(key, how, now)?,
-                Step::Move(found, value) => self.move_number(key, how, found, value, now)?,
+                Step::Move(base, value) => self.move_number(key, how, *base, value, now)?,
             };
             if let Some(counted) = done {
                 return Ok(counted);
@@ -123,7 +123,7 @@ impl Lane {
         shape.explicit_cas = how.explicit_cas.filter(|_| store.cas);
         let class = store.slabs.class_of(found.chunk);
         if !store.fits_in_place(found.header, class, shape) {
-            return Step::Move(found, value);
+            return Step::Move(Box::new(self.base(key, &mut stripe, found)), value);
         }
         let before = store.slabs.item_size(found.chunk, found.header);
         let expiry = how.touch.unwrap_or(found.header.expiry());
@@ -176,57 +176,39 @@ impl Lane {
         })
     }
 
-    /// Links a new item with the number in place of `found`; `None` if that has changed.
+    /// Puts a new item with the number in place of `base`; `None` if that has changed.
     fn move_number(
         &mut self,
         key: &HashedKey<'_>,
         how: &Arith,
-        found: Found,
+        base: Base,
         value: u64,
         now: Now,
     ) -> Result<Option<Counted>, StoreError> {
-        let flags = self.with_stripe(key, |store, stripe| {
-            let still = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
-            still
-                .ok()
-                .filter(|still| still.header.high == found.header.high)
-                .map(|still| store.slabs.client_flags(still.chunk, still.header))
-        });
-        let Some(client_flags) = flags else {
-            return Ok(None);
-        };
-        let expiry = how.touch.unwrap_or(found.header.expiry());
-        let explicit_cas = how.explicit_cas;
         let request = StoreRequest {
-            client_flags,
-            expiry,
-            explicit_cas,
+            client_flags: base.shape.client_flags,
+            expiry: how.touch.unwrap_or(Expiry::NEVER),
+            explicit_cas: how.explicit_cas,
             ..StoreRequest::default()
         };
         let mut digits = itoa::Buffer::new();
-        let text = digits.format(value).as_bytes();
-        let mut upload = self.begin(key, &request, text.len() as u32, now)?;
-        self.fill(&mut upload, text, now)?;
-        let linking = Linking {
+        let rewriting = Rewriting {
             request: &request,
-            chunk: upload.into_chunk(),
-            over: Some(found.header.high),
-            keep: MARKS,
+            value: &[Piece::Bytes(digits.format(value).as_bytes())],
+            heritage: Heritage {
+                expiry: how.touch.is_none(),
+                ..Heritage::OF_A_CHANGE
+            },
             set: 0,
         };
-        Ok(match self.link(key, &linking, now)? {
-            Linked::Changed => None,
-            Linked::Done(stored, _) => {
-                let (cas, class) = (stored.cas, stored.class);
-                Some(Counted::Number {
-                    value,
-                    cas,
-                    expiry,
-                    class,
-                    created: false,
-                })
-            }
-        })
+        let rewritten = self.rewrite(key, base, &rewriting, now)?;
+        Ok(rewritten.map(|(stored, expiry)| Counted::Number {
+            value,
+            cas: stored.cas,
+            expiry,
+            class: stored.class,
+            created: false,
+        }))
     }
 
     fn number_in(&self, found: &Found) -> Option<u64> {

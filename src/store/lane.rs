@@ -390,15 +390,6 @@ impl Lane {
             self.flush_fresh(class);
         }
     }
-
-    /// The store and a locked stripe for a place: for the modules that change items.
-    pub(crate) fn with_stripe<R>(
-        &self,
-        key: &HashedKey<'_>,
-        act: impl FnOnce(&Store, &mut Stripe) -> R,
-    ) -> R {
-        act(&self.store, &mut self.store.stripe(key.hash.place()))
-    }
 }
 
 /// How many chunks of `size` bytes a lane keeps.

@@ -2,23 +2,23 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::store::HashedKey;
-use crate::store::item::{Shape, state};
+use crate::store::item::state;
 use crate::store::lane::Lane;
 use crate::store::outcome::{
     ClassId, Deleted, Fetched, MetaDelete, MetaFetch, Miss, StoreError, StoreMode, StoreOutcome,
     StoreRequest,
 };
-use crate::store::storing::{Linked, Linking};
+use crate::store::rewrite::{Base, Piece, Rewriting};
+use crate::store::storing::{Heritage, Linked, Linking};
 use crate::store::stripe::{Found, Stripe};
-use crate::store::upload::MARKS;
 use crate::store::view::Item;
 
 /// What a delete that keeps the item has to do once the stripe's lock is let go.
 enum Rewrite {
     /// Nothing: it was done in place.
     Done(ClassId),
-    /// The item gets a new chunk.
-    Needed(Found, u64),
+    /// The item, with this CAS id, gets a new chunk.
+    Needed(Base, u64),
 }
 
 impl Lane {
@@ -102,10 +102,10 @@ impl Lane {
             request: &request,
             chunk,
             over: None,
-            keep: 0,
+            heritage: Heritage::NONE,
             set: state::WIN_SENT,
         };
-        let Linked::Done(stored, counter) = self.link(key, &linking, now)? else {
+        let Linked::Done(stored, counter, _) = self.link(key, &linking, now)? else {
             unreachable!("nothing in particular was to be replaced");
         };
         if stored.outcome != StoreOutcome::Stored {
@@ -166,14 +166,14 @@ impl Lane {
                 Ok(rewrite) => rewrite,
                 Err(refused) => return refused,
             };
-            let (found, id) = match rewrite {
+            let (base, id) = match rewrite {
                 Rewrite::Done(class) => return Deleted::Deleted(class),
-                Rewrite::Needed(found, id) => (found, id),
+                Rewrite::Needed(base, id) => (base, id),
             };
             let rewritten = if how.drop_value {
-                self.empty_item(key, how, found, id, now)
+                self.empty_item(key, how, base, id, now)
             } else {
-                self.give_room_for_cas(key, id, now)
+                self.give_room_for_cas(key, base, id, now)
             };
             match rewritten {
                 Ok(Some(class)) if how.drop_value => return Deleted::Deleted(class),
@@ -207,7 +207,8 @@ impl Lane {
         }
         let explicit = how.explicit_cas.filter(|_| store.cas);
         if how.drop_value || explicit.is_some() && !found.header.has(state::HAS_CAS) {
-            return Ok(Rewrite::Needed(found, id));
+            let base = self.base(key, &mut stripe, found);
+            return Ok(Rewrite::Needed(base, id));
         }
         let mut header = found.header;
         header.state = header.state & !state::WIN_SENT | state::STALE;
@@ -234,7 +235,7 @@ impl Lane {
         &mut self,
         key: &HashedKey<'_>,
         how: &MetaDelete,
-        found: Found,
+        base: Base,
         id: u64,
         now: Now,
     ) -> Result<Option<ClassId>, StoreError> {
@@ -242,53 +243,48 @@ impl Lane {
         let request = StoreRequest {
             client_flags: how.client_flags,
             expiry: how.touch.unwrap_or(Expiry::NEVER),
-            explicit_cas: how.explicit_cas.or(kept).filter(|_| self.store.cas),
+            explicit_cas: how.explicit_cas.or(kept),
             ..StoreRequest::default()
         };
-        let shape = Shape {
-            key_len: key.key.as_bytes().len(),
-            client_flags: request.client_flags,
-            explicit_cas: request.explicit_cas,
-            value_len: 0,
-        };
-        let chunk = self.new_item(key, request.expiry, shape, now)?;
-        let (keep, set) = if how.invalidate {
+        let (marks, set) = if how.invalidate {
             (state::BINARY_KEY, state::STALE)
         } else {
-            (MARKS, 0)
+            (Heritage::OF_A_CHANGE.state, 0)
         };
-        let over = Some(found.header.high);
-        let linking = Linking {
+        let rewriting = Rewriting {
             request: &request,
-            chunk,
-            over,
-            keep,
+            value: &[],
+            heritage: Heritage {
+                state: marks,
+                ..Heritage::NONE
+            },
             set,
         };
-        Ok(match self.link(key, &linking, now)? {
-            Linked::Changed => None,
-            Linked::Done(stored, _) => Some(stored.class),
-        })
+        let rewritten = self.rewrite(key, base, &rewriting, now)?;
+        Ok(rewritten.map(|(stored, _)| stored.class))
     }
 
     /// Moves the item to where it has room for a CAS id of its own: at first the one it has.
     fn give_room_for_cas(
         &mut self,
         key: &HashedKey<'_>,
+        base: Base,
         id: u64,
         now: Now,
     ) -> Result<Option<ClassId>, StoreError> {
         let request = StoreRequest {
-            mode: StoreMode::Append,
-            compare: Some(id),
+            client_flags: base.shape.client_flags,
             explicit_cas: Some(id),
             ..StoreRequest::default()
         };
-        let stored = self.put(key, &request, b"", now)?;
-        match stored.outcome {
-            StoreOutcome::NotStored => Err(StoreError::OutOfMemory),
-            _ => Ok(Some(stored.class)),
-        }
+        let rewriting = Rewriting {
+            request: &request,
+            value: &[Piece::Base],
+            heritage: Heritage::ALL,
+            set: 0,
+        };
+        let rewritten = self.rewrite(key, base, &rewriting, now)?;
+        Ok(rewritten.map(|(stored, _)| stored.class))
     }
 }
 

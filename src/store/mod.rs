@@ -91,6 +91,7 @@ mod pin;
 mod policy;
 mod reassign;
 mod report;
+mod rewrite;
 mod slab;
 mod snapshot;
 mod storing;

@@ -28,17 +28,46 @@ pub(crate) struct Linking<'a> {
     pub(crate) chunk: ChunkRef,
     /// Link only over the item with this CAS counter: what the new value was made from.
     pub(crate) over: Option<u32>,
-    /// State bits to take over from the item that is replaced.
-    pub(crate) keep: u16,
+    pub(crate) heritage: Heritage,
     /// State bits to set besides.
     pub(crate) set: u16,
+}
+
+/// What a new item takes over from the live one that it replaces, as that is at that moment. Its
+/// place in the queues always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Heritage {
+    /// State bits.
+    pub(crate) state: u16,
+    pub(crate) expiry: bool,
+    pub(crate) access: bool,
+}
+
+impl Heritage {
+    pub(crate) const NONE: Self = Self {
+        state: 0,
+        expiry: false,
+        access: false,
+    };
+    /// Of an item whose value has changed.
+    pub(crate) const OF_A_CHANGE: Self = Self {
+        state: state::BINARY_KEY | state::STALE | state::WIN_SENT,
+        expiry: true,
+        access: false,
+    };
+    /// Of one that is the same, laid out otherwise.
+    pub(crate) const ALL: Self = Self {
+        state: Self::OF_A_CHANGE.state | state::FETCHED,
+        expiry: true,
+        access: true,
+    };
 }
 
 /// How a linking went.
 pub(crate) enum Linked {
     /// The request was carried out or refused; the chunks are accounted for. With the new item's
-    /// CAS counter.
-    Done(Stored, u32),
+    /// CAS counter and expiry.
+    Done(Stored, u32, Expiry),
     /// `over` does not hold any more; the chunks have been freed.
     Changed,
 }
@@ -144,7 +173,14 @@ impl Store {
     fn header_over(&self, mut new: Header, old: Option<Header>, linking: &Linking<'_>) -> Header {
         let mut kept = 0;
         if let Some(old) = old {
-            kept = old.state & (linking.keep | state::MAIN | state::FREQ);
+            let heritage = linking.heritage;
+            kept = old.state & (heritage.state | state::MAIN | state::FREQ);
+            if heritage.expiry {
+                new.low = old.low;
+            }
+            if heritage.access {
+                new.access = old.access;
+            }
         }
         new.state |= kept | linking.set | state::LINKED;
         if linking.request.binary_key {
@@ -196,11 +232,11 @@ impl Lane {
             request,
             chunk,
             over: None,
-            keep: 0,
+            heritage: Heritage::NONE,
             set: 0,
         };
         match self.link(key, &linking, now)? {
-            Linked::Done(stored, _) => Ok(stored),
+            Linked::Done(stored, ..) => Ok(stored),
             Linked::Changed => unreachable!("nothing in particular was to be replaced"),
         }
     }
@@ -288,7 +324,7 @@ impl Lane {
             request,
             chunk: found.chunk,
             over: None,
-            keep: 0,
+            heritage: Heritage::NONE,
             set: 0,
         };
         let blank = Header {
@@ -367,7 +403,11 @@ impl Lane {
             }
             Placed::Refused(outcome) => {
                 self.free_chain(linking.chunk);
-                Ok(Linked::Done(refusal(outcome, class, value_len), 0))
+                Ok(Linked::Done(
+                    refusal(outcome, class, value_len),
+                    0,
+                    header.expiry(),
+                ))
             }
             Placed::In {
                 header,
@@ -395,7 +435,7 @@ impl Lane {
                     value_len,
                     class,
                 };
-                Ok(Linked::Done(stored, header.high))
+                Ok(Linked::Done(stored, header.high, header.expiry()))
             }
         }
     }

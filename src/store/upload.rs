@@ -1,19 +1,15 @@
-//! Values that arrive in pieces, and values that are put together from two.
+//! Values that arrive in pieces.
 
 use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
 use crate::base::key::KEY_LEN_MAX;
 use crate::base::part::Gap;
-use crate::store::index::Print;
-use crate::store::item::{HEADER, Header, Shape, state};
+use crate::store::HashedKey;
+use crate::store::item::{HEADER, Header, state};
 use crate::store::lane::Lane;
-use crate::store::outcome::{StoreError, StoreMode, StoreOutcome, StoreRequest, Stored};
-use crate::store::pin::PinnedValue;
-use crate::store::slab::{ChunkRef, Slabs, WHOLE_MAX};
-use crate::store::storing::{Linked, Linking, Verdict};
-use crate::store::stripe::Found;
-use crate::store::{COPY_MAX, HashedKey};
-use std::sync::Arc;
+use crate::store::outcome::{StoreError, StoreMode, StoreRequest, Stored};
+use crate::store::slab::{ChunkRef, Slabs};
+use crate::store::storing::{Heritage, Linked, Linking};
 
 /// A value on its way in.
 ///
@@ -52,23 +48,6 @@ impl Upload {
     pub(crate) fn into_chunk(self) -> ChunkRef {
         self.first
     }
-}
-
-/// The marks that survive a change of the value's length.
-pub(crate) const MARKS: u16 = state::BINARY_KEY | state::STALE | state::WIN_SENT;
-
-/// Where the added bytes of an append or prepend are.
-enum Addition<'a> {
-    Bytes(&'a [u8]),
-    /// An unlinked item's value.
-    Chunks(ChunkRef),
-}
-
-/// What is known of the item that is to be extended.
-struct Base {
-    found: Found,
-    shape: Shape,
-    pin: PinnedValue,
 }
 
 impl Lane {
@@ -228,8 +207,7 @@ impl Lane {
             hash: upload.hash,
         };
         if matches!(upload.request.mode, StoreMode::Append | StoreMode::Prepend) {
-            let stored =
-                self.extend_with(&key, &upload.request, &Addition::Chunks(upload.first), now);
+            let stored = self.extend_by_item(&key, &upload.request, upload.first, now);
             self.free_chain(upload.first);
             return stored;
         }
@@ -237,11 +215,11 @@ impl Lane {
             request: &upload.request,
             chunk: upload.first,
             over: None,
-            keep: 0,
+            heritage: Heritage::NONE,
             set: 0,
         };
         match self.link(&key, &linking, now)? {
-            Linked::Done(stored, _) => Ok(stored),
+            Linked::Done(stored, ..) => Ok(stored),
             Linked::Changed => unreachable!("nothing in particular was to be replaced"),
         }
     }
@@ -250,237 +228,6 @@ impl Lane {
     #[expect(clippy::needless_pass_by_value, reason = "it is over with the upload")]
     pub fn abandon(&mut self, upload: Upload) {
         self.free_chain(upload.first);
-    }
-
-    /// Append or prepend of bytes that have arrived whole.
-    pub(crate) fn extend(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        value: &[u8],
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        self.extend_with(key, request, &Addition::Bytes(value), now)
-    }
-
-    fn extend_with(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        addition: &Addition<'_>,
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        let added = self.addition_len(addition);
-        // Somebody else's success is the only thing that sends us round again.
-        loop {
-            let base = match self.base_of(key, request, added, now) {
-                Ok(base) => base,
-                Err(refused) if refused.outcome == StoreOutcome::NotStored => {
-                    let exists = refused.cas != 0;
-                    return match request.vivify {
-                        Some(expiry) if !exists => {
-                            let fresh = StoreRequest {
-                                mode: StoreMode::Add,
-                                expiry,
-                                ..*request
-                            };
-                            self.create_from(key, &fresh, addition, now)
-                        }
-                        _ => Ok(Stored { cas: 0, ..refused }),
-                    };
-                }
-                Err(refused) => return Ok(Stored { cas: 0, ..refused }),
-            };
-            let total = base.shape.value_len + added;
-            let combined = StoreRequest {
-                mode: StoreMode::Set,
-                client_flags: base.shape.client_flags,
-                expiry: base.found.header.expiry(),
-                compare: None,
-                ..*request
-            };
-            let chunk = self.combine(key, &combined, &base, addition, total, request.mode, now);
-            let chunk = match chunk {
-                // memcached's word for a combined value that finds no room; the old one stays.
-                Err(_) => return Ok(self.not_extended(added)),
-                Ok(chunk) => chunk,
-            };
-            let over = Some(base.found.header.high);
-            let linking = Linking {
-                request: &combined,
-                chunk,
-                over,
-                keep: MARKS,
-                set: 0,
-            };
-            drop(base);
-            if let Linked::Done(stored, _) = self.link(key, &linking, now)? {
-                return Ok(stored);
-            }
-        }
-    }
-
-    fn not_extended(&self, added: u32) -> Stored {
-        Stored {
-            outcome: StoreOutcome::NotStored,
-            cas: 0,
-            value_len: added,
-            class: self.store.slabs.table.largest(),
-        }
-    }
-
-    /// The item to extend, pinned.
-    ///
-    /// `Err` is a refusal; its `cas` is nonzero when there is an item, only it may not grow.
-    fn base_of(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        added: u32,
-        now: Now,
-    ) -> Result<Base, Stored> {
-        let store = Arc::clone(&self.store);
-        let place = key.hash.place();
-        let refuse = |outcome, cas| Stored {
-            outcome,
-            cas,
-            value_len: added,
-            class: store.slabs.table.largest(),
-        };
-        let mut stripe = store.stripe(place);
-        let found = stripe
-            .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
-            .ok()
-            .filter(|found| stripe.death(found.header, now).is_none());
-        let checked = StoreRequest {
-            compare: request.compare.filter(|&id| id != 0),
-            ..*request
-        };
-        if let Verdict::Refuse(outcome) = store.judge(place, found.as_ref(), &checked) {
-            return Err(refuse(outcome, u64::from(found.is_some())));
-        }
-        let found = found.expect("an append without an item is refused above");
-        let shape = store.slabs.shape_of(found.chunk, found.header);
-        if u64::from(shape.value_len) + u64::from(added) > u64::from(store.value_len_max) {
-            return Err(refuse(StoreOutcome::NotStored, 1));
-        }
-        // Pinned, so that making room for the new value does not evict the old one.
-        stripe.pins.add(found.chunk);
-        let pinned = Header {
-            state: found.header.state | state::PINNED,
-            ..found.header
-        };
-        store.slabs.set_header_first(found.chunk, pinned);
-        let pin = PinnedValue::new(Arc::clone(&store), place, found.chunk, shape.value_len);
-        Ok(Base { found, shape, pin })
-    }
-
-    /// An unlinked item with the combined value.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "it is one step of extend_with, cut out"
-    )]
-    fn combine(
-        &mut self,
-        key: &HashedKey<'_>,
-        combined: &StoreRequest,
-        base: &Base,
-        addition: &Addition<'_>,
-        total: u32,
-        mode: StoreMode,
-        now: Now,
-    ) -> Result<ChunkRef, StoreError> {
-        let mut upload = self.begin(key, combined, total, now)?;
-        let filled = if mode == StoreMode::Append {
-            self.fill_base(&mut upload, base, now)
-                .and_then(|()| self.fill_addition(&mut upload, addition, now))
-        } else {
-            self.fill_addition(&mut upload, addition, now)
-                .and_then(|()| self.fill_base(&mut upload, base, now))
-        };
-        match filled {
-            Ok(()) => Ok(upload.into_chunk()),
-            Err(error) => {
-                self.abandon(upload);
-                Err(error)
-            }
-        }
-    }
-
-    fn fill_base(&mut self, upload: &mut Upload, base: &Base, now: Now) -> Result<(), StoreError> {
-        let mut piece = std::mem::take(&mut self.joined);
-        piece.resize(COPY_MAX as usize, 0);
-        let filled = self.fill_pinned(upload, &base.pin, &mut piece, now);
-        self.joined = piece;
-        filled
-    }
-
-    fn fill_pinned(
-        &mut self,
-        upload: &mut Upload,
-        pin: &PinnedValue,
-        piece: &mut [u8],
-        now: Now,
-    ) -> Result<(), StoreError> {
-        let mut at = 0;
-        while at < pin.len() {
-            let count = pin.read_at(at, piece);
-            self.fill(upload, &piece[..count], now)?;
-            at += count as u32;
-        }
-        Ok(())
-    }
-
-    fn fill_addition(
-        &mut self,
-        upload: &mut Upload,
-        addition: &Addition<'_>,
-        now: Now,
-    ) -> Result<(), StoreError> {
-        let mut chunk = match addition {
-            Addition::Bytes(bytes) => return self.fill(upload, bytes, now),
-            Addition::Chunks(first) => *first,
-        };
-        let mut piece = Vec::with_capacity(WHOLE_MAX as usize);
-        while !chunk.is_none() {
-            let slabs = &self.store.slabs;
-            let header = slabs.header(chunk);
-            piece.clear();
-            slabs.arena.append(
-                slabs.part_at(chunk, header),
-                header.part_len as usize,
-                &mut piece,
-            );
-            chunk = slabs.next(chunk, header);
-            self.fill(upload, &piece, now)?;
-        }
-        Ok(())
-    }
-
-    fn addition_len(&self, addition: &Addition<'_>) -> u32 {
-        match addition {
-            Addition::Bytes(bytes) => bytes.len() as u32,
-            Addition::Chunks(first) => {
-                let slabs = &self.store.slabs;
-                slabs.value_len(*first, slabs.header(*first))
-            }
-        }
-    }
-
-    /// Stores the addition alone, under a key that had no item.
-    fn create_from(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        addition: &Addition<'_>,
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        let mut upload = self.begin(key, request, self.addition_len(addition), now)?;
-        if let Err(error) = self.fill_addition(&mut upload, addition, now) {
-            self.abandon(upload);
-            return Err(error);
-        }
-        self.commit(upload, now)
     }
 }
 
