@@ -139,8 +139,7 @@ impl Lane {
         store.slabs.write_options(found.chunk, header, shape);
         let value_at = store.slabs.offset(found.chunk) + shape.value_offset();
         store.slabs.arena.write(value_at, text);
-        let page = store.slabs.page(store.slabs.page_of(found.chunk));
-        page.note_expiry(expiry);
+        store.slabs.note_expiry(found.chunk, expiry);
         drop(stripe);
         let cas = store.cas_shown(place, shape.explicit_cas, header.high);
         let grown = (shape.whole_len() as u64).wrapping_sub(u64::from(before));

@@ -121,7 +121,7 @@ impl Lane {
                 continue;
             }
             checked += 1;
-            page.note_expiry(header.expiry());
+            store.slabs.note_expiry(chunk, header.expiry());
             if header.expiry().has_passed(now) || crawler.round_left > 0 {
                 self.reclaim_if_dead(chunk, now);
             }
@@ -142,16 +142,18 @@ impl Lane {
         let page = slabs.page(id);
         page.forget_expiries();
         for slot in 0..page.bump().min(slabs.chunks_per_page(class)) {
-            let header = slabs.header(slabs.chunk_in(id, class, slot));
+            let chunk = slabs.chunk_in(id, class, slot);
+            let header = slabs.header(chunk);
             if header.is_linked_item() {
                 // What is dead and still here is pinned: look again in a second, not at once.
                 let expiry = header.expiry();
                 let again = Expiry::from_exptime(1, now);
-                page.note_expiry(if expiry.has_passed(now) {
+                let due = if expiry.has_passed(now) {
                     again
                 } else {
                     expiry
-                });
+                };
+                slabs.note_expiry(chunk, due);
             }
         }
     }
@@ -171,7 +173,7 @@ impl Lane {
         }
         let gone = stripe.unlink(&store.slabs, print.bits, found);
         drop(stripe);
-        self.tallies_of(chunk).crawler_reclaimed.add(1);
+        self.tallies(gone.class).crawler_reclaimed.add(1);
         self.discard_dead(gone);
     }
 }

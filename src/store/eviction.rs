@@ -112,7 +112,7 @@ impl Search {
     fn count(&mut self, gone: &Unlinked, cause: Cause, slabs: &Slabs) {
         let mut evicted = [0; 2];
         evicted[queue_of(gone.header) as usize] = u64::from(cause == Cause::Evicted);
-        let class = slabs.class_of(gone.chunk);
+        let class = gone.class;
         if class == self.class {
             // All at the end: others write to the class's numbers too.
             let sums = self.evicted.iter_mut().zip(evicted);
@@ -467,7 +467,7 @@ impl Lane {
     }
 
     fn count_out_of(&self, gone: &Unlinked, cause: Cause, now: Now) {
-        let class = self.store.slabs.class_of(gone.chunk);
+        let class = gone.class;
         let tallies = self.tallies(class);
         let unfetched = u64::from(!gone.header.has(state::FETCHED));
         if cause == Cause::Dead {

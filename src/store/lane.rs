@@ -180,12 +180,13 @@ impl Lane {
                 ..header
             }
             .second();
-            let page = store.slabs.page_of(chunk);
-            store.slabs.page(page).note_expiry(expiry);
         }
         if words != before {
             store.slabs.set_header_words(chunk, words);
             self.count_use(chunk, header);
+        }
+        if let Some(expiry) = how.touch {
+            store.slabs.note_expiry(chunk, expiry);
         }
         Fetched::Hit(read(&mut Item {
             store: &self.store,
@@ -251,7 +252,7 @@ impl Lane {
             self.discard_dead(gone);
             return Deleted::NotFound;
         }
-        let class = store.slabs.class_of(gone.chunk);
+        let class = gone.class;
         self.discard(gone);
         Deleted::Deleted(class)
     }
@@ -279,14 +280,14 @@ impl Lane {
     #[inline(never)]
     pub(crate) fn discard_dead(&mut self, gone: Unlinked) {
         if !gone.header.has(item::state::FETCHED) {
-            self.tallies_of(gone.chunk).expired_unfetched.add(1);
+            self.tallies(gone.class).expired_unfetched.add(1);
         }
         self.discard(gone);
     }
 
     /// Takes an item off the sums of its class.
     pub(crate) fn count_out(&self, gone: &Unlinked) {
-        let tallies = self.tallies_of(gone.chunk);
+        let tallies = self.tallies(gone.class);
         tallies.items.sub(1);
         tallies
             .main

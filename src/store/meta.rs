@@ -152,9 +152,11 @@ impl Lane {
         let slabs = &self.store.slabs;
         if let Some(expiry) = how.touch {
             after.low = expiry.to_bits();
-            slabs.page(slabs.page_of(found.chunk)).note_expiry(expiry);
         }
         slabs.set_header(found.chunk, after);
+        if let Some(expiry) = how.touch {
+            slabs.note_expiry(found.chunk, expiry);
+        }
         self.count_use(found.chunk, before);
         answer
     }
@@ -215,12 +217,9 @@ impl Lane {
         header.high = stripe.next_cas();
         if let Some(expiry) = how.touch {
             header.low = expiry.to_bits();
-            store
-                .slabs
-                .page(store.slabs.page_of(found.chunk))
-                .note_expiry(expiry);
         }
         store.slabs.set_header(found.chunk, header);
+        store.slabs.note_expiry(found.chunk, header.expiry());
         if header.has(state::HAS_CAS) {
             let next = store.cas_shown(place, None, header.high);
             store

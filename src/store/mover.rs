@@ -175,7 +175,7 @@ impl Lane {
         match moved {
             Moved::Stays(_) | Moved::Nothing => {}
             Moved::Dead(gone) => {
-                self.tallies_of(gone.chunk).reclaimed.add(1);
+                self.tallies(gone.class).reclaimed.add(1);
                 self.discard_dead(gone);
             }
             Moved::Evicted(gone) => {
@@ -245,9 +245,7 @@ impl Store {
         let header = slabs.header(from);
         let len = slabs.part_at(from, header) - slabs.offset(from) + header.part_len as usize;
         slabs.arena.copy(slabs.offset(from), slabs.offset(to), len);
-        slabs
-            .page(slabs.page_of(to))
-            .note_expiry(found.header.expiry());
+        slabs.note_expiry(to, found.header.expiry());
         let mut fresh = None;
         if from == found.chunk {
             self.adopt_chain(to, header);

@@ -342,8 +342,7 @@ impl Lane {
         store.slabs.write_options(found.chunk, header, shape);
         let value_at = store.slabs.offset(found.chunk) + shape.value_offset();
         store.slabs.arena.write(value_at, value);
-        let page = store.slabs.page(store.slabs.page_of(found.chunk));
-        page.note_expiry(header.expiry());
+        store.slabs.note_expiry(found.chunk, header.expiry());
         drop(stripe);
         let cas = store.cas_shown(place, shape.explicit_cas, header.high);
         let tallies = self.tallies(class);
@@ -480,9 +479,7 @@ impl Lane {
             Store::keep_of_stale(&mut header, live.map(|found| found.header));
         }
         slabs.set_header(linking.chunk, header);
-        slabs
-            .page(slabs.page_of(linking.chunk))
-            .note_expiry(header.expiry());
+        slabs.note_expiry(linking.chunk, header.expiry());
         let cas = store.cas_id(key.hash.place(), linking.chunk, header);
         let replaced = match found {
             Ok(found) => {

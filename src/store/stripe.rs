@@ -5,7 +5,7 @@ use crate::store::HashedKey;
 use crate::store::bucket::Slot;
 use crate::store::index::{Absent, Index, Print};
 use crate::store::item::{Header, state};
-use crate::store::outcome::Miss;
+use crate::store::outcome::{ClassId, Miss};
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
 
 /// One stripe: everything here is guarded by the stripe's mutex.
@@ -141,6 +141,7 @@ impl Stripe {
         Unlinked {
             chunk: found.chunk,
             header: found.header,
+            class: slabs.class_of(found.chunk),
             size: slabs.item_size(found.chunk, found.header),
             free_now: !found.header.has(state::PINNED),
         }
@@ -153,6 +154,8 @@ pub(crate) struct Unlinked {
     pub(crate) chunk: ChunkRef,
     /// Its header while it was linked.
     pub(crate) header: Header,
+    /// What it counts for. Once the lock is let go, the chunk of a pinned item may be anybody's.
+    pub(crate) class: ClassId,
     pub(crate) size: u32,
     /// Whether its chunks are the caller's to free; else the last pin frees them.
     pub(crate) free_now: bool,
@@ -181,5 +184,46 @@ impl Pins {
         }
         self.0.swap_remove(position);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::clock::Now;
+    use crate::base::key::Key;
+    use crate::base::settings::StoreSettings;
+    use crate::store::index::Print;
+    use crate::store::{Fetch, Fetched, Store, StoreRequest};
+
+    #[test]
+    fn an_item_is_counted_out_of_its_class_though_its_page_has_another_one() {
+        let settings = StoreSettings {
+            memory_limit: 2 << 20,
+            ..StoreSettings::default()
+        };
+        let store = Store::new(&settings, 1).unwrap();
+        let mut lane = store.lane(0);
+        let now = Now::at_second(5);
+        let request = StoreRequest::default();
+        let key = lane.hashed(Key::new(b"sent").unwrap());
+        lane.put(&key, &request, &[b's'; 9_000], now).unwrap();
+        let Fetched::Hit(pin) = lane.fetch(&key, Fetch::default(), now, |item| item.pin()) else {
+            panic!("it is there");
+        };
+        let gone = {
+            let mut stripe = store.stripe(key.hash.place());
+            let print = Print::new(key.hash, store.stripe_bits);
+            let found = stripe.look(&store.slabs, &key, print).unwrap();
+            stripe.unlink(&store.slabs, print.bits, found)
+        };
+        // It is sent before it is counted out, and others need the page.
+        drop(pin);
+        let key = lane.hashed(Key::new(b"other").unwrap());
+        let other = lane.put(&key, &request, b"value", now).unwrap().class;
+        while store.slabs.class_of(gone.chunk) == gone.class {
+            assert!(lane.force_page(other, now), "there is a page to be had");
+        }
+        lane.discard(gone);
+        store.validate();
     }
 }

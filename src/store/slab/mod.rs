@@ -26,6 +26,7 @@ pub(crate) use epitaph::{DATES_KNOWN, EPITAPH_BITS, Epitaph, Queue};
 pub(crate) use page::{Page, PageId};
 pub(crate) use ring::{Ring, RingEntry};
 
+use crate::base::clock::Expiry;
 use crate::store::outcome::ClassId;
 use arena::Arena;
 use crossbeam::utils::CachePadded;
@@ -33,7 +34,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pool::Pool;
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
 /// The index's class: its chunks are segments, which never move and hold no items.
 pub(crate) const INDEX: ClassId = ClassId(0);
@@ -226,6 +227,19 @@ impl Slabs {
     #[inline]
     pub(crate) fn class_of(&self, chunk: ChunkRef) -> ClassId {
         self.page(self.page_of(chunk)).class()
+    }
+
+    /// Notes with its page when the item in `chunk` dies, whose header says so already.
+    ///
+    /// A walk over the page begins by forgetting what was noted. It sees the new header, or else
+    /// forgets before the note is made: of two threads that write one word and read the other's, a
+    /// fence in between, at least one sees what the other wrote.
+    #[inline]
+    pub(crate) fn note_expiry(&self, chunk: ChunkRef, expiry: Expiry) {
+        if !expiry.is_never() {
+            fence(Ordering::SeqCst);
+            self.page(self.page_of(chunk)).note_expiry(expiry);
+        }
     }
 
     /// Chunks in a page of `class`.

@@ -2,7 +2,7 @@
 
 use crate::base::clock::Expiry;
 use crate::store::outcome::ClassId;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 /// A page's number; page n begins at n times the page size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +62,8 @@ impl Page {
         self.free_head.store(NO_SLOT, Ordering::Relaxed);
         self.free_count.store(0, Ordering::Relaxed);
         self.expires.store(u64::MAX, Ordering::Relaxed);
+        // See `Slabs::note_expiry`.
+        fence(Ordering::SeqCst);
     }
 
     /// Makes it nobody's.
@@ -121,9 +123,9 @@ impl Page {
         chunks - self.bump() + self.free_count.load(Ordering::Relaxed)
     }
 
-    /// Notes that an item in the page dies at `expiry`.
+    /// Notes that an item in the page dies at `expiry`; see `Slabs::note_expiry`.
     #[inline]
-    pub(crate) fn note_expiry(&self, expiry: Expiry) {
+    pub(super) fn note_expiry(&self, expiry: Expiry) {
         // Mostly only read: after the first items of a page nothing dies earlier.
         if expiry.tick() < self.expires.load(Ordering::Relaxed) {
             self.expires.fetch_min(expiry.tick(), Ordering::Relaxed);
@@ -138,5 +140,7 @@ impl Page {
     /// Starts a new reckoning of [`expires`](Self::expires), before a walk over the items.
     pub(crate) fn forget_expiries(&self) {
         self.expires.store(u64::MAX, Ordering::Relaxed);
+        // See `Slabs::note_expiry`.
+        fence(Ordering::SeqCst);
     }
 }
