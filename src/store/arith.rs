@@ -7,7 +7,7 @@ use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{Arith, Counted, StoreError, StoreMode, StoreOutcome, StoreRequest};
-use crate::store::rewrite::{Base, Piece, Rewriting};
+use crate::store::rewrite::{Base, Piece};
 use crate::store::storing::Heritage;
 use crate::store::stripe::Found;
 
@@ -191,16 +191,13 @@ impl Lane {
             ..StoreRequest::default()
         };
         let mut digits = itoa::Buffer::new();
-        let rewriting = Rewriting {
-            request: &request,
-            value: &[Piece::Bytes(digits.format(value).as_bytes())],
-            heritage: Heritage {
-                expiry: how.touch.is_none(),
-                ..Heritage::OF_A_CHANGE
-            },
-            set: 0,
+        let text = Piece::Bytes(digits.format(value).as_bytes());
+        let heritage = Heritage {
+            expiry: how.touch.is_none(),
+            ..Heritage::OF_A_CHANGE
         };
-        let rewritten = self.rewrite(key, base, &rewriting, now)?;
+        let made = self.assemble(key, &request, &[text], now)?;
+        let rewritten = self.rewrite(key, base, made, (heritage, 0), now)?;
         Ok(rewritten.map(|(stored, expiry)| Counted::Number {
             value,
             cas: stored.cas,

@@ -8,7 +8,7 @@ use crate::store::outcome::{
     ClassId, Deleted, Fetched, MetaDelete, MetaFetch, Miss, StoreError, StoreMode, StoreOutcome,
     StoreRequest,
 };
-use crate::store::rewrite::{Base, Piece, Rewriting};
+use crate::store::rewrite::{Base, Piece};
 use crate::store::storing::{Heritage, Linked, Linking};
 use crate::store::stripe::{Found, Stripe};
 use crate::store::view::Item;
@@ -99,11 +99,8 @@ impl Lane {
         let shape = self.store.shape(key, &request, 0)?;
         let chunk = self.new_item(key, expiry, shape, now)?;
         let linking = Linking {
-            request: &request,
-            chunk,
-            over: None,
-            heritage: Heritage::NONE,
             set: state::WIN_SENT,
+            ..Linking::new(&request, chunk)
         };
         let Linked::Done(stored, counter, _) = self.link(key, &linking, now)? else {
             unreachable!("nothing in particular was to be replaced");
@@ -250,16 +247,12 @@ impl Lane {
         } else {
             (Heritage::OF_A_CHANGE.state, 0)
         };
-        let rewriting = Rewriting {
-            request: &request,
-            value: &[],
-            heritage: Heritage {
-                state: marks,
-                ..Heritage::NONE
-            },
-            set,
+        let heritage = Heritage {
+            state: marks,
+            ..Heritage::NONE
         };
-        let rewritten = self.rewrite(key, base, &rewriting, now)?;
+        let made = self.assemble(key, &request, &[], now)?;
+        let rewritten = self.rewrite(key, base, made, (heritage, set), now)?;
         Ok(rewritten.map(|(stored, _)| stored.class))
     }
 
@@ -276,13 +269,8 @@ impl Lane {
             explicit_cas: Some(id),
             ..StoreRequest::default()
         };
-        let rewriting = Rewriting {
-            request: &request,
-            value: &[Piece::Base],
-            heritage: Heritage::ALL,
-            set: 0,
-        };
-        let rewritten = self.rewrite(key, base, &rewriting, now)?;
+        let made = self.assemble(key, &request, &[Piece::Pinned(&base.pin)], now)?;
+        let rewritten = self.rewrite(key, base, made, (Heritage::ALL, 0), now)?;
         Ok(rewritten.map(|(stored, _)| stored.class))
     }
 }

@@ -3,8 +3,9 @@
 use crate::base::hash::Place;
 use crate::base::part::Part;
 use crate::store::Store;
-use crate::store::item::state;
+use crate::store::item::{Header, state};
 use crate::store::slab::ChunkRef;
+use crate::store::stripe::Stripe;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub struct PinnedValue {
 }
 
 impl PinnedValue {
-    pub(crate) fn new(store: Arc<Store>, place: Place, first: ChunkRef, len: u32) -> Self {
+    fn new(store: Arc<Store>, place: Place, first: ChunkRef, len: u32) -> Self {
         Self {
             store,
             place,
@@ -108,6 +109,22 @@ impl PinnedValue {
         });
         done
     }
+}
+
+/// Pins the item in `chunk`, whose header's words are these, with the bit for that.
+#[inline(never)]
+pub(crate) fn pin_chunk(
+    store: &Arc<Store>,
+    stripe: &mut Stripe,
+    place: Place,
+    chunk: ChunkRef,
+    [first, second]: [u64; 2],
+) -> PinnedValue {
+    let header = Header::unpack(first, second);
+    stripe.pins.add(chunk);
+    store.slabs.set_header_first(chunk, header);
+    let len = store.slabs.value_len(chunk, header);
+    PinnedValue::new(Arc::clone(store), place, chunk, len)
 }
 
 impl Drop for PinnedValue {

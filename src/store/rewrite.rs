@@ -5,40 +5,28 @@ use crate::base::clock::{Expiry, Now};
 use crate::store::item::{Shape, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{StoreError, StoreMode, StoreOutcome, StoreRequest, Stored};
-use crate::store::pin::PinnedValue;
+use crate::store::pin::{PinnedValue, pin_chunk};
 use crate::store::slab::{ChunkRef, WHOLE_MAX};
 use crate::store::storing::{Heritage, Linked, Linking, Verdict};
 use crate::store::stripe::{Found, Stripe};
 use crate::store::upload::Upload;
 use crate::store::{COPY_MAX, HashedKey};
-use std::sync::Arc;
 
 /// The item that another one is made from, as it was. It is pinned, so that making room for the new
 /// one does not evict it.
 pub(crate) struct Base {
     pub(crate) found: Found,
     pub(crate) shape: Shape,
-    pin: PinnedValue,
+    pub(crate) pin: PinnedValue,
 }
 
 /// What a new value is put together from.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece<'a> {
-    /// The base's value.
-    Base,
     Bytes(&'a [u8]),
     /// The value of an unlinked item.
     Chunks(ChunkRef),
-}
-
-/// An item to be made from a base.
-pub(crate) struct Rewriting<'a> {
-    /// Client flags, expiry and CAS id, as far as they are not the base's.
-    pub(crate) request: &'a StoreRequest,
-    pub(crate) value: &'a [Piece<'a>],
-    pub(crate) heritage: Heritage,
-    /// State bits to set besides.
-    pub(crate) set: u16,
+    Pinned(&'a PinnedValue),
 }
 
 impl Lane {
@@ -46,46 +34,51 @@ impl Lane {
     pub(crate) fn base(&self, key: &HashedKey<'_>, stripe: &mut Stripe, found: Found) -> Base {
         let slabs = &self.store.slabs;
         let shape = slabs.shape_of(found.chunk, found.header);
-        stripe.pins.add(found.chunk);
         let mut pinned = found.header;
         pinned.state |= state::PINNED;
-        slabs.set_header_first(found.chunk, pinned);
-        let store = Arc::clone(&self.store);
-        let pin = PinnedValue::new(store, key.hash.place(), found.chunk, shape.value_len);
+        let place = key.hash.place();
+        let pin = pin_chunk(&self.store, stripe, place, found.chunk, pinned.words());
         Base { found, shape, pin }
     }
 
-    /// Puts a new item in the place of `base`, and says when it expires; `None` if another one is
-    /// there meanwhile.
-    pub(crate) fn rewrite(
+    /// A new item's value, complete.
+    pub(crate) fn assemble(
         &mut self,
         key: &HashedKey<'_>,
-        base: Base,
-        how: &Rewriting<'_>,
+        request: &StoreRequest,
+        value: &[Piece<'_>],
         now: Now,
-    ) -> Result<Option<(Stored, Expiry)>, StoreError> {
-        let lens = how.value.iter().map(|piece| match piece {
-            Piece::Base => base.shape.value_len,
-            piece => self.piece_len(*piece),
-        });
-        let mut upload = self.begin(key, how.request, lens.sum(), now)?;
-        for &piece in how.value {
-            let filled = match piece {
-                Piece::Base => self.fill_base(&mut upload, &base.pin, now),
-                piece => self.fill_piece(&mut upload, piece, now),
-            };
-            if let Err(error) = filled {
+    ) -> Result<Upload, StoreError> {
+        let len = value.iter().map(|&piece| self.piece_len(piece)).sum();
+        let mut upload = self.begin(key, request, len, now)?;
+        for &piece in value {
+            if let Err(error) = self.fill_piece(&mut upload, piece, now) {
                 self.abandon(upload);
                 return Err(error);
             }
         }
+        Ok(upload)
+    }
+
+    /// Puts a new item in the place of `base`, and says when it expires; `None` if another one is
+    /// there meanwhile. `set` are state bits besides what it inherits.
+    pub(crate) fn rewrite(
+        &mut self,
+        key: &HashedKey<'_>,
+        base: Base,
+        made: Upload,
+        (heritage, set): (Heritage, u16),
+        now: Now,
+    ) -> Result<Option<(Stored, Expiry)>, StoreError> {
+        let (request, chunk) = made.into_parts();
         let linking = Linking {
-            request: how.request,
-            chunk: upload.into_chunk(),
+            request: &request,
+            chunk,
             over: Some(base.found.header.high),
-            heritage: how.heritage,
-            set: how.set,
+            heritage,
+            set,
         };
+        // The old chunks are free as soon as the new ones are linked.
         drop(base);
         Ok(match self.link(key, &linking, now)? {
             Linked::Done(stored, _, expiry) => Some((stored, expiry)),
@@ -123,11 +116,6 @@ impl Lane {
         now: Now,
     ) -> Result<Stored, StoreError> {
         let added = self.piece_len(addition);
-        let value = if request.mode == StoreMode::Append {
-            [Piece::Base, addition]
-        } else {
-            [addition, Piece::Base]
-        };
         // Somebody else's success is the only thing that sends us round again.
         loop {
             let base = match self.base_to_extend(key, request, added, now) {
@@ -143,13 +131,14 @@ impl Lane {
                 compare: None,
                 ..*request
             };
-            let rewriting = Rewriting {
-                request: &combined,
-                value: &value,
-                heritage: Heritage::OF_A_CHANGE,
-                set: 0,
+            let value = match request.mode {
+                StoreMode::Append => [Piece::Pinned(&base.pin), addition],
+                _ => [addition, Piece::Pinned(&base.pin)],
             };
-            match self.rewrite(key, base, &rewriting, now) {
+            let rewritten = self
+                .assemble(key, &combined, &value, now)
+                .and_then(|made| self.rewrite(key, base, made, (Heritage::OF_A_CHANGE, 0), now));
+            match rewritten {
                 Ok(None) => {}
                 Ok(Some((stored, _))) => return Ok(stored),
                 // memcached's word for a combined value that finds no room; the old one stays.
@@ -209,23 +198,18 @@ impl Lane {
             expiry: request.vivify.unwrap_or(request.expiry),
             ..*request
         };
-        let mut upload = self.begin(key, &fresh, self.piece_len(addition), now)?;
-        if let Err(error) = self.fill_piece(&mut upload, addition, now) {
-            self.abandon(upload);
-            return Err(error);
-        }
+        let upload = self.assemble(key, &fresh, &[addition], now)?;
         self.commit(upload, now)
     }
 
-    /// Bytes of a piece that is not the base's.
     fn piece_len(&self, piece: Piece<'_>) -> u32 {
         match piece {
-            Piece::Base => 0,
             Piece::Bytes(bytes) => bytes.len() as u32,
             Piece::Chunks(first) => {
                 let slabs = &self.store.slabs;
                 slabs.value_len(first, slabs.header(first))
             }
+            Piece::Pinned(pin) => pin.len(),
         }
     }
 
@@ -236,9 +220,9 @@ impl Lane {
         now: Now,
     ) -> Result<(), StoreError> {
         let mut chunk = match piece {
-            Piece::Base => return Ok(()),
             Piece::Bytes(bytes) => return self.fill(upload, bytes, now),
             Piece::Chunks(first) => first,
+            Piece::Pinned(pin) => return self.fill_pinned(upload, pin, now),
         };
         let mut part = Vec::with_capacity(WHOLE_MAX as usize);
         while !chunk.is_none() {
@@ -253,7 +237,7 @@ impl Lane {
         Ok(())
     }
 
-    fn fill_base(
+    fn fill_pinned(
         &mut self,
         upload: &mut Upload,
         pin: &PinnedValue,

@@ -33,6 +33,19 @@ pub(crate) struct Linking<'a> {
     pub(crate) set: u16,
 }
 
+impl<'a> Linking<'a> {
+    /// Of what was made from no other item.
+    pub(crate) fn new(request: &'a StoreRequest, chunk: ChunkRef) -> Self {
+        Self {
+            request,
+            chunk,
+            over: None,
+            heritage: Heritage::NONE,
+            set: 0,
+        }
+    }
+}
+
 /// What a new item takes over from the live one that it replaces, as that is at that moment. Its
 /// place in the queues always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,14 +241,18 @@ impl Lane {
         slabs
             .arena
             .write(slabs.part_at(chunk, slabs.header(chunk)), value);
-        let linking = Linking {
-            request,
-            chunk,
-            over: None,
-            heritage: Heritage::NONE,
-            set: 0,
-        };
-        match self.link(key, &linking, now)? {
+        self.link_new(key, request, chunk, now)
+    }
+
+    /// [`link`](Self::link) of what was made from no other item.
+    pub(crate) fn link_new(
+        &mut self,
+        key: &HashedKey<'_>,
+        request: &StoreRequest,
+        chunk: ChunkRef,
+        now: Now,
+    ) -> Result<Stored, StoreError> {
+        match self.link(key, &Linking::new(request, chunk), now)? {
             Linked::Done(stored, ..) => Ok(stored),
             Linked::Changed => unreachable!("nothing in particular was to be replaced"),
         }
@@ -320,13 +337,7 @@ impl Lane {
             return None;
         }
         let before = store.slabs.item_size(found.chunk, found.header);
-        let linking = Linking {
-            request,
-            chunk: found.chunk,
-            over: None,
-            heritage: Heritage::NONE,
-            set: 0,
-        };
+        let linking = Linking::new(request, found.chunk);
         let blank = Header {
             key_len: found.header.key_len,
             access: access_at(now),

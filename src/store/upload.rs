@@ -9,7 +9,6 @@ use crate::store::item::{HEADER, Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{StoreError, StoreMode, StoreRequest, Stored};
 use crate::store::slab::{ChunkRef, Slabs};
-use crate::store::storing::{Heritage, Linked, Linking};
 
 /// A value on its way in.
 ///
@@ -44,9 +43,9 @@ impl Upload {
         slabs.part_at(self.current, header) + (header.part_len - self.room) as usize
     }
 
-    /// The complete, unlinked item.
-    pub(crate) fn into_chunk(self) -> ChunkRef {
-        self.first
+    /// The request, and the complete, unlinked item.
+    pub(crate) fn into_parts(self) -> (StoreRequest, ChunkRef) {
+        (self.request, self.first)
     }
 }
 
@@ -211,17 +210,7 @@ impl Lane {
             self.free_chain(upload.first);
             return stored;
         }
-        let linking = Linking {
-            request: &upload.request,
-            chunk: upload.first,
-            over: None,
-            heritage: Heritage::NONE,
-            set: 0,
-        };
-        match self.link(&key, &linking, now)? {
-            Linked::Done(stored, ..) => Ok(stored),
-            Linked::Changed => unreachable!("nothing in particular was to be replaced"),
-        }
+        self.link_new(&key, &upload.request, upload.first, now)
     }
 
     /// Gives the upload's memory back.

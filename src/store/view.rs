@@ -5,7 +5,7 @@ use crate::base::hash::Place;
 use crate::store::Store;
 use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
-use crate::store::pin::PinnedValue;
+use crate::store::pin::{PinnedValue, pin_chunk};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::Stripe;
 use std::sync::Arc;
@@ -146,19 +146,4 @@ impl Item<'_> {
         // By value: an item whose address nobody takes stays in registers.
         pin_chunk(self.store, self.stripe, self.place, self.chunk, self.words)
     }
-}
-
-#[inline(never)]
-fn pin_chunk(
-    store: &Arc<Store>,
-    stripe: &mut Stripe,
-    place: Place,
-    chunk: ChunkRef,
-    [first, second]: [u64; 2],
-) -> PinnedValue {
-    let header = Header::unpack(first, second);
-    stripe.pins.add(chunk);
-    store.slabs.set_header_first(chunk, header);
-    let len = store.slabs.value_len(chunk, header);
-    PinnedValue::new(Arc::clone(store), place, chunk, len)
 }
