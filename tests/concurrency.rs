@@ -290,6 +290,15 @@ fn of_many_who_ask_for_what_is_missing_one_is_told_to_make_it() {
     }
 }
 
+/// Says when it is dropped that something is over: also by a panic, so that nobody waits for ever.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Lets one thread touch an item again and again while another one does what replaces it by one
 /// that is made from it.
 fn a_touch_lasts(change: impl Fn(&mut Lane, &HashedKey<'_>) + Sync) {
@@ -322,8 +331,8 @@ fn a_touch_lasts(change: impl Fn(&mut Lane, &HashedKey<'_>) + Sync) {
     on_all(&store, |id, lane| match id {
         0 => touch(lane),
         1 => {
+            let _over = Over(&is_over);
             (0..ROUNDS).for_each(|_| change(lane, &key));
-            is_over.store(true, Ordering::Relaxed);
         }
         _ => {}
     });
