@@ -24,11 +24,17 @@ use commands::{Batch, Command, Generator, Protocol};
 use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
+use std::ops::RangeInclusive;
+use std::sync::Mutex;
+use std::thread;
 use support::{Random, Server};
 use wire::{Peer, Unit};
 
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=50;
+const SEEDS: RangeInclusive<u64> = 1..=50;
 const COMMANDS: usize = 10_000; // a seed: 500,000 in all
+
+/// A run is a conversation, and waits more than it works: for a processor, on a busy machine.
+const SEEDS_AT_A_TIME: usize = 8;
 
 /// The room for the largest items the generator makes, many times over: nothing is evicted.
 const FLAGS: &[&str] = &["-m", "1024"];
@@ -49,11 +55,23 @@ fn replies_are_the_same() {
     let binary_b = env::var("PEER_B").unwrap_or_else(|_| env!("CARGO_BIN_EXE_nuthatch").into());
     let count = number("COMMANDS").map_or(COMMANDS, |n| usize::try_from(n).expect("small"));
     let seeds = number("SEED").map_or(SEEDS, |seed| seed..=seed);
-    for seed in seeds {
-        let mut run = Run::new(seed, &binary_a, &binary_b);
-        run.commands(count);
-        run.assert_the_commands_meant_something(count);
-    }
+    let left = Mutex::new(seeds);
+    thread::scope(|scope| {
+        for _ in 0..SEEDS_AT_A_TIME {
+            scope.spawn(|| {
+                while let Some(seed) = next(&left) {
+                    let mut run = Run::new(seed, &binary_a, &binary_b);
+                    run.commands(count);
+                    run.assert_the_commands_meant_something(count);
+                }
+            });
+        }
+    });
+}
+
+fn next(seeds: &Mutex<RangeInclusive<u64>>) -> Option<u64> {
+    let mut seeds = seeds.lock().expect("nobody fails while holding it");
+    seeds.next()
 }
 
 /// Debian's memcached is 1.6.18. A version that is not a number is of one's own making, and new.
