@@ -240,6 +240,90 @@ fn a_flush_leaves_nothing_that_was_stored_before_it() {
     }
 }
 
+/// How many flushes have begun, and how many are over.
+#[derive(Default)]
+struct Flushes {
+    begun: AtomicU64,
+    over: AtomicU64,
+}
+
+/// Stores and reads while another thread flushes the prefix of the key, and counts hits and misses
+/// that could not be otherwise: of what was stored before a flush began, after it was over, and of
+/// what was stored after all that had begun were over.
+fn store_beside_flushes(lane: &mut Lane, id: usize, flushes: &Flushes) -> (u64, u64) {
+    let mut dice = Dice(id as u64 + 1);
+    let (mut must_hit, mut must_miss) = (0, 0);
+    let name = |number| format!("flushed:{id}:{number}");
+    // The flushes that had begun when it had been stored.
+    let mut stored_at: Vec<Option<u64>> = vec![None; 200];
+    for _ in 0..30_000 {
+        let number = dice.roll(200) as usize;
+        let text = name(number);
+        let key = lane.hashed(Key::new(text.as_bytes()).expect("legal"));
+        let over = flushes.over.load(Ordering::SeqCst);
+        if let Some(begun) = stored_at[number] {
+            let found = lane.fetch(&key, Fetch::default(), now(), |_| ());
+            if over > begun {
+                must_miss += 1;
+                assert_ne!(found, Fetched::Hit(()), "{text} survived");
+            }
+        }
+        let over = flushes.over.load(Ordering::SeqCst);
+        lane.put(&key, &StoreRequest::default(), b"value", now())
+            .expect("room is left");
+        stored_at[number] = Some(flushes.begun.load(Ordering::SeqCst));
+        let found = lane.fetch(&key, Fetch::default(), now(), |_| ());
+        if flushes.begun.load(Ordering::SeqCst) == over {
+            must_hit += 1;
+            assert_eq!(
+                found,
+                Fetched::Hit(()),
+                "{text} was stored after every flush"
+            );
+        }
+    }
+    (must_hit, must_miss)
+}
+
+#[test]
+fn a_flush_of_a_prefix_comes_between_what_was_before_it_and_what_is_after() {
+    let store = store(32);
+    let (flushes, busy) = (Flushes::default(), AtomicUsize::new(THREADS - 2));
+    let (must_hit, must_miss) = (AtomicU64::new(0), AtomicU64::new(0));
+    on_all(&store, |id, lane| match id {
+        0 => {
+            let mut dice = Dice(7);
+            while busy.load(Ordering::SeqCst) > 0 {
+                flushes.begun.fetch_add(1, Ordering::SeqCst);
+                let prefix = ["flushed:", "flushed"][dice.roll(2) as usize];
+                store.flush_prefix(prefix.as_bytes()).unwrap();
+                flushes.over.fetch_add(1, Ordering::SeqCst);
+                store.flush_prefix(b"other:").unwrap();
+                thread::yield_now();
+            }
+        }
+        1 => {
+            while busy.load(Ordering::SeqCst) > 0 {
+                lane.maintain(now());
+            }
+        }
+        _ => {
+            let kept = format!("kept:{id}");
+            let key = lane.hashed(Key::new(kept.as_bytes()).unwrap());
+            lane.put(&key, &StoreRequest::default(), b"value", now())
+                .unwrap();
+            let (hits, misses) = store_beside_flushes(lane, id, &flushes);
+            let found = lane.fetch(&key, Fetch::default(), now(), |_| ());
+            assert_eq!(found, Fetched::Hit(()), "it was none of what was flushed");
+            must_hit.fetch_add(hits, Ordering::SeqCst);
+            must_miss.fetch_add(misses, Ordering::SeqCst);
+            busy.fetch_sub(1, Ordering::SeqCst);
+        }
+    });
+    let seen = (must_hit.into_inner(), must_miss.into_inner());
+    assert!(seen.0 > 1_000 && seen.1 > 1_000, "{seen:?}");
+}
+
 #[test]
 fn of_many_who_ask_for_what_is_missing_one_is_told_to_make_it() {
     const CLIENTS: usize = 64;

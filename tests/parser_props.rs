@@ -27,6 +27,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"decr ",
         b"touch ",
         b"flush_all",
+        b"flush_prefix",
         b"verbosity ",
         b"version",
         b"stats ",

@@ -19,7 +19,7 @@ use nuthatch::store::{
     Arith, Counted, Deleted, Fetch, Fetched, Lane, PinnedValue, Store, StoreError, StoreMode,
     StoreOutcome, StoreRequest, Stored, Upload,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// So small that nearly every set has to evict.
@@ -66,6 +66,7 @@ struct Counts {
     refused: u64,
     no_memory: u64,
     flushes: u64,
+    prefix_flushes: u64,
     validations: u64,
 }
 
@@ -77,7 +78,8 @@ struct World {
     model: HashMap<u64, Expected>,
     sending: Vec<Sending>,
     pins: Vec<(PinnedValue, Vec<u8>)>,
-    flush_due: Option<Expiry>,
+    /// Appointed flushes, by prefix.
+    flushes_due: BTreeMap<Vec<u8>, Expiry>,
     seen: Vec<u8>,
     counts: Counts,
 }
@@ -122,7 +124,7 @@ impl World {
             model: HashMap::new(),
             sending: vec![],
             pins: vec![],
-            flush_due: None,
+            flushes_due: BTreeMap::new(),
             seen: vec![],
             counts: Counts::default(),
         }
@@ -140,7 +142,9 @@ impl World {
             9_500..9_600 => self.pin(),
             9_600..9_700 => self.unpin(),
             9_700..9_900 => self.maintain(),
-            9_900..9_999 => self.pass_time(),
+            9_900..9_990 => self.pass_time(),
+            9_990..9_998 => self.flush_prefix(),
+            9_998 => self.change_limit(),
             _ if self.chance(5) => self.flush(),
             _ => {}
         }
@@ -525,23 +529,62 @@ impl World {
             let seconds = self.random.below(5) as i64;
             let when = Expiry::from_exptime(seconds, self.now);
             self.store.flush_at(when);
-            self.flush_due = (!when.is_never()).then_some(when);
+            self.appoint(vec![], when);
         } else {
             self.store.flush();
-            self.forget_all();
+            self.forget(b"");
         }
     }
 
-    fn forget_all(&mut self) {
-        self.counts.flushes += 1;
-        self.flush_due = None;
-        self.model.clear();
+    /// Of a thousandth of all keys, a hundredth, or a tenth.
+    fn flush_prefix(&mut self) {
+        let prefix = self.random.below(1_000).to_string().into_bytes();
+        if self.chance(4) {
+            let seconds = self.random.below(5) as i64;
+            let when = Expiry::from_exptime(seconds, self.now);
+            let appointed = self.store.flush_prefix_at(&prefix, when);
+            appointed.expect("few are pending");
+            self.appoint(prefix, when);
+        } else {
+            let flushed = self.store.flush_prefix(&prefix);
+            flushed.expect("few are pending");
+            self.forget(&prefix);
+        }
+    }
+
+    fn appoint(&mut self, prefix: Vec<u8>, when: Expiry) {
+        self.flushes_due.remove(&prefix);
+        if !when.is_never() {
+            self.flushes_due.insert(prefix, when);
+        }
+    }
+
+    fn forget(&mut self, prefix: &[u8]) {
+        if prefix.is_empty() {
+            self.counts.flushes += 1;
+        } else {
+            self.counts.prefix_flushes += 1;
+        }
+        self.flushes_due.remove(prefix);
+        self.model
+            .retain(|&key, _| !key_text(key).starts_with(prefix));
+    }
+
+    fn keep_appointments(&mut self) {
+        let now = self.now;
+        let due =
+            |(prefix, when): (&Vec<u8>, &Expiry)| when.has_passed(now).then(|| prefix.clone());
+        let due: Vec<_> = self.flushes_due.iter().filter_map(due).collect();
+        due.iter().for_each(|prefix| self.forget(prefix));
+    }
+
+    fn change_limit(&mut self) {
+        let limit = MEMORY / 2 + self.random.below(MEMORY);
+        assert!(self.store.set_memory_limit(limit));
     }
 
     fn maintain(&mut self) {
-        if self.flush_due.is_some_and(|when| when.has_passed(self.now)) {
-            self.forget_all();
-        }
+        self.keep_appointments();
         if self.chance(4) {
             // Mostly refused: not from a class's last page.
             let (source, target) = (self.random.below(40), self.random.below(40));
@@ -607,6 +650,7 @@ fn simulate(policy: EvictionPolicy, operations: u64) {
         // A life in which nothing happens proves nothing.
         assert!(counts.hits > operations / 10 && counts.misses > operations / 100);
         assert!(counts.stored > operations / 10 && counts.flushes > 0);
+        assert!(counts.prefix_flushes > operations / 10_000);
         assert!(counts.no_memory < counts.stored / 1_000, "{counts:?}");
         assert!(totals.evictions > operations / 100 && totals.slabs_moved > 0);
         assert!(totals.expired_unfetched > 0 && totals.crawler_reclaimed > 0);

@@ -9,7 +9,7 @@ use nuthatch::store::{
     StoreMode, StoreOutcome, StoreRequest, Upload,
 };
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 const ITEM_SIZE_MAX: u32 = 100_000;
@@ -48,6 +48,13 @@ enum Op {
     Unpin,
     Flush,
     FlushIn {
+        seconds: i64,
+    },
+    FlushPrefix {
+        prefix: u16,
+    },
+    FlushPrefixIn {
+        prefix: u16,
         seconds: i64,
     },
     Sleep {
@@ -101,6 +108,9 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => Just(Op::Unpin),
         1 => prop_oneof![9 => Just(Op::Maintain), 1 => Just(Op::Flush)],
         1 => (0..5_i64).prop_map(|seconds| Op::FlushIn { seconds }),
+        2 => (0..100_u16).prop_map(|prefix| Op::FlushPrefix { prefix }),
+        1 => (0..100_u16, 0..5_i64)
+            .prop_map(|(prefix, seconds)| Op::FlushPrefixIn { prefix, seconds }),
         1 => (0..4_u64).prop_map(|seconds| Op::Sleep { seconds }),
         3 => Just(Op::Maintain),
         1 => (4..17_u64).prop_map(|quarters| Op::Limit { quarters }),
@@ -124,13 +134,20 @@ struct World {
     now: Now,
     model: HashMap<u16, Expected>,
     pins: Vec<(PinnedValue, Vec<u8>)>,
-    flush_due: Option<Expiry>,
+    /// Appointed flushes, by prefix.
+    flushes_due: BTreeMap<Vec<u8>, Expiry>,
     counter: u32,
 }
 
 fn key_text(key: u16) -> Vec<u8> {
     // Long and short keys, so that layouts vary.
     format!("key-{key}-{}", "x".repeat(usize::from(key) % 97)).into_bytes()
+}
+
+/// What one, eleven or a hundred and eleven keys begin with, or a hyphen more.
+fn prefix_text(number: u16) -> Vec<u8> {
+    let end = if number.is_multiple_of(3) { "-" } else { "" };
+    format!("key-{number}{end}").into_bytes()
 }
 
 impl World {
@@ -152,7 +169,7 @@ impl World {
             now,
             model,
             pins: vec![],
-            flush_due: None,
+            flushes_due: BTreeMap::new(),
             counter: 0,
         }
     }
@@ -222,13 +239,23 @@ impl World {
             }
             Op::Flush => {
                 self.store.flush();
-                self.flush_due = None;
-                self.model.clear();
+                self.forget(b"");
             }
             Op::FlushIn { seconds } => {
                 let when = Expiry::from_exptime(seconds, self.now);
                 self.store.flush_at(when);
-                self.flush_due = (!when.is_never()).then_some(when);
+                self.appoint(vec![], when);
+            }
+            Op::FlushPrefix { prefix } => {
+                let prefix = prefix_text(prefix);
+                self.store.flush_prefix(&prefix).expect("few are pending");
+                self.forget(&prefix);
+            }
+            Op::FlushPrefixIn { prefix, seconds } => {
+                let (prefix, when) = (prefix_text(prefix), Expiry::from_exptime(seconds, self.now));
+                let appointed = self.store.flush_prefix_at(&prefix, when);
+                appointed.expect("few are pending");
+                self.appoint(prefix, when);
             }
             Op::Limit { quarters } => {
                 let limit = (1 << 18) * quarters;
@@ -243,13 +270,32 @@ impl World {
             }
             Op::Sleep { seconds } => self.now = self.now.plus_seconds(seconds),
             Op::Maintain => {
-                if self.flush_due.is_some_and(|when| when.has_passed(self.now)) {
-                    self.flush_due = None;
-                    self.model.clear();
-                }
+                self.keep_appointments();
                 self.lane.maintain(self.now);
             }
         }
+    }
+
+    /// What a flush does.
+    fn forget(&mut self, prefix: &[u8]) {
+        self.flushes_due.remove(prefix);
+        self.model
+            .retain(|&key, _| !key_text(key).starts_with(prefix));
+    }
+
+    fn appoint(&mut self, prefix: Vec<u8>, when: Expiry) {
+        self.flushes_due.remove(&prefix);
+        if !when.is_never() {
+            self.flushes_due.insert(prefix, when);
+        }
+    }
+
+    fn keep_appointments(&mut self) {
+        let now = self.now;
+        let due =
+            |(prefix, when): (&Vec<u8>, &Expiry)| when.has_passed(now).then(|| prefix.clone());
+        let due: Vec<_> = self.flushes_due.iter().filter_map(due).collect();
+        due.iter().for_each(|prefix| self.forget(prefix));
     }
 
     fn put(&mut self, key: u16, request: &StoreRequest, len: u32, piecewise: bool) {

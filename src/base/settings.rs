@@ -32,7 +32,7 @@ pub struct Settings {
     pub verbosity: u8,
     /// User to become (`-u`).
     pub user: Option<String>,
-    /// Whether `flush_all` works (`-F` turns it off).
+    /// Whether `flush_all` and `flush_prefix` work (`-F` turns them off).
     pub flush_enabled: bool,
     /// Whether dumps work (`-X` turns them off).
     pub dump_enabled: bool,

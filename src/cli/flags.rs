@@ -223,7 +223,11 @@ fn commands() -> Vec<Arg> {
             "let clients stop the server (shutdown)",
         ),
         switch("disable-cas", 'C', "items without CAS ids"),
-        switch("disable-flush-all", 'F', "refuse flush_all"),
+        switch(
+            "disable-flush-all",
+            'F',
+            "refuse flush_all and flush_prefix",
+        ),
         switch(
             "disable-dumping",
             'X',

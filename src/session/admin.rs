@@ -1,6 +1,7 @@
 //! Commands for operators: statistics, flushing, verbosity, stopping, tuning.
 
-use crate::base::clock::Expiry;
+use crate::base::clock::{Expiry, Now};
+use crate::base::key::Key;
 use crate::protocol::text::reply::END;
 use crate::protocol::text::{
     AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, ErrorLine, Shutdown, StatsRequest,
@@ -8,7 +9,7 @@ use crate::protocol::text::{
 use crate::session::report::{Group, StatLines, report};
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, Shared, State, tally};
-use crate::store::MoveRefusal;
+use crate::store::{MoveRefusal, TooManyFlushes};
 
 const OK: &[u8] = b"OK\r\n";
 
@@ -82,10 +83,11 @@ pub(super) fn watch(turn: &mut Turn<'_, '_>) {
 }
 
 /// Runs any other command for operators.
-pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest, noreply: bool) -> Step {
+pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest<'_>, noreply: bool) -> Step {
     let settings = &turn.shared().settings;
     let done = match request {
         AdminRequest::FlushAll(delay) => flush_all(turn, delay),
+        AdminRequest::FlushPrefix(request) => flush_prefix(turn, request),
         AdminRequest::Verbosity(level) => {
             turn.shared().set_verbosity(level);
             Ok(())
@@ -124,18 +126,38 @@ fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i32, ErrorLine>) -> Result<(
     if !turn.shared().settings.flush_enabled {
         return Err(ErrorLine::FlushNotAllowed);
     }
-    let delay = delay?;
-    flush(
-        turn.shared(),
-        (delay > 0).then(|| Expiry::appointment(i64::from(delay), turn.context.now)),
-    );
+    let when = appointment(delay?, turn.context.now);
+    flush(turn.shared(), when);
     Ok(())
 }
 
-/// A flush without delay, or for a moment gone by, happens now; another is an appointment. Either
+fn flush_prefix(
+    turn: &mut Turn<'_, '_>,
+    request: Result<(Key<'_>, i32), ErrorLine>,
+) -> Result<(), ErrorLine> {
+    tally::flush_prefix(turn.counters());
+    if !turn.shared().settings.flush_enabled {
+        return Err(ErrorLine::FlushPrefixNotAllowed);
+    }
+    let (prefix, delay) = request?;
+    let store = &turn.shared().store;
+    let flushed = match appointment(delay, turn.context.now) {
+        Some(when) => store.flush_prefix_at(prefix.as_bytes(), when),
+        None => store.flush_prefix(prefix.as_bytes()),
+    };
+    flushed.map_err(|TooManyFlushes| ErrorLine::TooManyFlushes)
+}
+
+/// When a flush with this delay is to be; `None` for at once.
+pub(super) fn appointment(delay: i32, now: Now) -> Option<Expiry> {
+    let when = (delay > 0).then(|| Expiry::appointment(i64::from(delay), now))?;
+    (when != Expiry::PAST).then_some(when)
+}
+
+/// A flush without delay happens now; another is an appointment. Either
 /// takes the place of an earlier appointment.
 pub(super) fn flush(shared: &Shared, when: Option<Expiry>) {
-    match when.filter(|when| *when != Expiry::PAST) {
+    match when {
         Some(when) => shared.store.flush_at(when),
         None => shared.store.flush(),
     }

@@ -12,7 +12,7 @@ use crate::protocol::binary::{
 };
 use crate::protocol::peek;
 use crate::protocol::text::reply::END;
-use crate::session::admin::flush;
+use crate::session::admin::{appointment, flush};
 use crate::session::auth::Sasl;
 use crate::session::report::{Group, report};
 use crate::session::turn::{Step, Turn};
@@ -393,8 +393,7 @@ fn run_flush(
         return;
     }
     tally::flush(context.counters);
-    let later = exptime.filter(|exptime| *exptime > 0);
-    let when = later.map(|exptime| Expiry::appointment(i64::from(exptime), context.now));
+    let when = exptime.and_then(|exptime| appointment(exptime, context.now));
     flush(context.shared, when);
     push_success(request, 0, out);
 }

@@ -110,6 +110,11 @@ pub(super) fn flush(counters: &Counters) {
     counters.cmd_flush.add(1);
 }
 
+/// Somebody asked for a flush of a prefix.
+pub(super) fn flush_prefix(counters: &Counters) {
+    counters.cmd_flush_prefix.add(1);
+}
+
 /// Somebody tried to log in.
 pub(super) fn login(counters: &Counters, succeeded: bool) {
     counters.auth_cmds.add(1);

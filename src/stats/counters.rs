@@ -158,6 +158,8 @@ counters! {
         cas_misses,
         /// Flush commands, refused ones too.
         cmd_flush,
+        /// The same for `flush_prefix`.
+        cmd_flush_prefix,
         /// `me` commands.
         cmd_meta,
         /// Values over the item size limit.

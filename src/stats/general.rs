@@ -43,6 +43,9 @@ impl General<'_> {
         self.traffic(sink);
         self.background(sink);
         self.items(sink);
+        // Our own: of `flush_prefix`.
+        sink.show("cmd_flush_prefix", self.totals.cmd_flush_prefix);
+        sink.show("flushes_pending", self.store.flushes_pending);
     }
 
     fn process(&self, sink: &mut impl Sink) {
@@ -248,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn there_are_ninety_three_lines_by_default_and_fewer_without_background_work() {
+    fn there_are_ninety_five_lines_by_default_and_fewer_without_background_work() {
         let mut settings = Settings::default();
         let lines = report(&settings, Totals::default()).0;
-        assert_eq!(lines.len(), 93);
+        assert_eq!(lines.len(), 95);
         let bytes: usize = lines.iter().map(|(name, _)| name.len() + 20 + 8).sum();
         assert!(
             bytes < 4096,
@@ -259,7 +262,7 @@ mod tests {
         );
         settings.shown.lru_crawler = false;
         settings.shown.lru_maintainer = false;
-        assert_eq!(report(&settings, Totals::default()).0.len(), 84);
+        assert_eq!(report(&settings, Totals::default()).0.len(), 86);
     }
 
     #[test]

@@ -103,11 +103,8 @@ impl Lane {
         let store = &*self.store;
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
-        let found = stripe
-            .look(&store.slabs, key, Print::new(key.hash, store.stripe_bits))
-            .ok()
-            .filter(|found| stripe.death(found.header, now).is_none());
-        let Some(found) = found else {
+        let found = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
+        let Some(found) = stripe.alive(&store.slabs, found, now) else {
             self.ask_ghost(&mut stripe, key);
             return Step::Missing;
         };
@@ -132,10 +129,10 @@ impl Lane {
         let header = Header {
             part_len: shape.value_len,
             low: expiry.to_bits(),
-            high: stripe.next_cas(),
             state: accessed.state & !state::FETCHED,
             ..accessed
         };
+        let header = header.with_version(stripe.next_version());
         store.slabs.write_options(found.chunk, header, shape);
         let value_at = store.slabs.offset(found.chunk) + shape.value_offset();
         store.slabs.arena.write(value_at, text);

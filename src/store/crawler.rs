@@ -1,13 +1,12 @@
-//! Background reclaiming: a bounded walk over the pages that frees what is dead.
+//! Background reclaiming: a bounded walk over the pages that frees what has expired.
 
 use crate::base::clock::{Expiry, Now};
-use crate::store::Store;
 use crate::store::index::Print;
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, INDEX, PageId};
+use crate::store::sweep::Sweeper;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Where the walk is. Pages are visited in address order, round and round; one in which nothing
 /// can have expired costs a look at its record.
@@ -15,55 +14,43 @@ use std::sync::atomic::Ordering;
 pub(crate) struct Crawler {
     page: u32,
     slot: u32,
-    /// Flushes that were pending when this round began, and where it began.
-    flushes: u64,
-    /// Pages left of a round that looks at everything because of a flush.
-    round_left: u32,
+    sweeper: Sweeper,
 }
 
 /// Items that one step looks at, at most: some tens of microseconds.
 const ITEMS_PER_STEP: u32 = 2048;
 
 impl Lane {
-    /// Does a bounded amount of background work: appointed flushes, a step of the crawler, a page
-    /// towards a lowered limit, and one that is to move by order or because it is not needed.
+    /// Does a bounded amount of background work: appointed flushes, a step of the sweeper and of
+    /// the crawler, a page towards a lowered limit, and one that is to move by order or because it
+    /// is not needed.
     ///
     /// Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        if store.flush_due.load(Ordering::Relaxed) <= now.ticks {
-            store.flush();
-        }
+        store.keep_appointments(now);
         let Some(mut crawler) = store.crawler.try_lock() else {
             return false;
         };
+        let sweeping = self.sweep(&mut crawler.sweeper, now);
         let crawling = self.crawl(&mut crawler, now);
         drop(crawler);
         let moving = self.move_pages(now);
         self.clear_desk();
-        crawling || moving
+        sweeping || crawling || moving
     }
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {
         let store = Arc::clone(&self.store);
         // New pages have nothing to look at: a number that is out of date does no harm.
         let pages = store.slabs.page_total().max(1);
-        let begun = store.flushes_begun.load(Ordering::SeqCst);
-        // Only after all marks are set: a round that overtakes one would miss what it kills.
-        let settled = begun == store.flushes_done.load(Ordering::SeqCst);
-        if settled && begun != crawler.flushes && crawler.round_left == 0 {
-            crawler.flushes = begun;
-            crawler.round_left = pages + 1;
-            // From the start: pages that are new meanwhile come last, and cannot push out old ones.
-            (crawler.page, crawler.slot) = (0, 0);
-        }
         let mut items = 0;
         let mut looked = 0;
         while items < ITEMS_PER_STEP && looked <= pages {
             looked += 1;
             let page = PageId(crawler.page % pages);
             let record = store.slabs.page(page);
-            let due = record.expires() <= now.ticks || crawler.round_left > 0;
+            let due = record.expires() <= now.ticks;
             if let Some(class) = record.owner()
                 && class != INDEX
                 && due
@@ -75,28 +62,8 @@ impl Lane {
             }
             crawler.slot = 0;
             crawler.page = (crawler.page + 1) % pages;
-            self.end_round(crawler);
         }
         looked <= pages
-    }
-
-    fn end_round(&self, crawler: &mut Crawler) {
-        if crawler.round_left == 0 {
-            return;
-        }
-        crawler.round_left -= 1;
-        let store = &self.store;
-        if crawler.round_left > 0 {
-            return;
-        }
-        // Every page has been walked since that flush, so nothing is left that it killed. A later
-        // flush has said so before it set its first mark, and then all marks stay.
-        for stripe in &store.stripes {
-            let mut stripe = stripe.lock();
-            if store.flushes_begun.load(Ordering::SeqCst) == crawler.flushes {
-                stripe.lift_flush();
-            }
-        }
     }
 
     /// Walks a page of `class` from the crawler's slot on; sets that to 0 when the page is done.
@@ -122,7 +89,7 @@ impl Lane {
             }
             checked += 1;
             store.slabs.note_expiry(chunk, header.expiry());
-            if header.expiry().has_passed(now) || crawler.round_left > 0 {
+            if header.expiry().has_passed(now) {
                 self.reclaim_if_dead(chunk, now);
             }
         }
@@ -168,21 +135,12 @@ impl Lane {
         let Some(found) = stripe.item_in(&store.slabs, print, chunk) else {
             return;
         };
-        if stripe.death(found.header, now).is_none() {
+        if stripe.alive(&store.slabs, Ok(found), now).is_some() {
             return;
         }
         let gone = stripe.unlink(&store.slabs, print.bits, found);
         drop(stripe);
         self.tallies(gone.class).crawler_reclaimed.add(1);
         self.discard_dead(gone);
-    }
-}
-
-impl Store {
-    /// The tick of the appointed flush, if there is one.
-    #[must_use]
-    pub fn flush_due(&self) -> Option<u64> {
-        let due = self.flush_due.load(Ordering::Relaxed);
-        (due != u64::MAX).then_some(due)
     }
 }

@@ -434,7 +434,7 @@ impl Lane {
         if via == Via::Ring && header.has(state::MAIN) {
             return Judged::Stale;
         }
-        if stripe.death(header, now).is_some() {
+        if stripe.death(&store.slabs, chunk, header, now).is_some() {
             return Judged::Out(stripe.unlink(&store.slabs, print.bits, found), Cause::Dead);
         }
         if header.has(state::PINNED) {

@@ -1,10 +1,10 @@
 //! How an item lies in its chunk.
 //!
 //! ```text
-//!   byte 0      1            4                  8            12           16
-//!   ├───────────┼────────────┼──────────────────┼────────────┼────────────┤
-//!   │ key_len 8 │ access 24  │ part_len 20 │ state 12 │ expiry 32 │ cas 32 │  header
-//!   ├───────────┴────────────┴───────┬──────────┴───────┬───┴────────────┴─┤
+//!   byte 0      1            4             6         8           12           16
+//!   ├───────────┼────────────┼─────────────┼─────────┼───────────┼────────────┤
+//!   │ key_len 8 │ access 24  │ part_len 16 │ epoch 4 │ state 12  │ expiry 32 │ cas 32 │  header
+//!   ├───────────┴────────────┴──────┬──────┴─────────┴┬──────────┴────────────┤
 //!   │ key                            │ [client flags 4] │ [explicit cas 8] │
 //!   ├────────────────────────────────┴──────────────────┴──────────────────┤
 //!   │ [value length 4, next chunk 4]   value (its first part)              │
@@ -15,7 +15,7 @@
 //! items, whose value goes on in continuation chunks:
 //!
 //! ```text
-//!   │ 0 │ 0 │ part_len 20 │ LINKED │ next chunk 32 │ owner 32 │ value (a further part) │
+//!   │ 0 │ 0 │ part_len 16 │ 0 │ LINKED │ next chunk 32 │ owner 32 │ value (a further part) │
 //! ```
 //!
 //! A key has at least one byte, so a key length of 0 marks a continuation. `owner` is the item's
@@ -27,7 +27,7 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::key::{KEY_LEN_MAX, Key};
-use crate::store::slab::{ChunkRef, Slabs, WHOLE_MAX};
+use crate::store::slab::{CHUNK_MAX, ChunkRef, Slabs, WHOLE_MAX};
 
 /// Bytes of the header.
 pub(crate) const HEADER: usize = 16;
@@ -63,6 +63,13 @@ pub(crate) mod state {
 /// The seconds of last access that fit: 24 bits, 194 days, counted modulo that.
 const ACCESS_MASK: u64 = 0x00ff_ffff;
 
+/// Versions that an item can tell apart: 32 bits of CAS counter, and 4 of epoch above them.
+pub(crate) const VERSIONS: u64 = 1 << 36;
+
+const EPOCH_MASK: u64 = (VERSIONS >> 32) - 1;
+
+const _: () = assert!(CHUNK_MAX - HEADER as u32 <= 0xffff, "part_len has 16 bits");
+
 /// A chunk's header, unpacked from its two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -70,6 +77,8 @@ pub(crate) struct Header {
     pub(crate) access: u32,
     /// Value bytes in this chunk.
     pub(crate) part_len: u32,
+    /// The high bits of its stripe's version when it was written.
+    pub(crate) epoch: u8,
     pub(crate) state: u16,
     /// Second word, low half: the expiry's bits, or a continuation's next chunk.
     pub(crate) low: u32,
@@ -83,7 +92,8 @@ impl Header {
         Self {
             key_len: first as u8,
             access: (first >> 8) as u32 & ACCESS_MASK as u32,
-            part_len: (first >> 32) as u32 & 0x000f_ffff,
+            part_len: (first >> 32) as u32 & 0xffff,
+            epoch: (first >> 48) as u8 & EPOCH_MASK as u8,
             state: (first >> 52) as u16,
             low: second as u32,
             high: (second >> 32) as u32,
@@ -95,6 +105,7 @@ impl Header {
         u64::from(self.key_len)
             | u64::from(self.access) << 8
             | u64::from(self.part_len) << 32
+            | u64::from(self.epoch) << 48
             | u64::from(self.state) << 52
     }
 
@@ -123,6 +134,18 @@ impl Header {
     #[inline]
     pub(crate) fn has(self, bit: u16) -> bool {
         self.state & bit != 0
+    }
+
+    /// The low 36 bits of its stripe's version when it was written.
+    pub(crate) fn version(self) -> u64 {
+        u64::from(self.epoch) << 32 | u64::from(self.high)
+    }
+
+    #[inline(always)] // as `write_options`
+    pub(crate) fn with_version(mut self, version: u64) -> Self {
+        self.high = version as u32;
+        self.epoch = (version >> 32 & EPOCH_MASK) as u8;
+        self
     }
 
     #[inline]
@@ -511,7 +534,8 @@ mod tests {
         let header = Header {
             key_len: 250,
             access: 0x00ff_fffe,
-            part_len: 0x000f_ffff,
+            part_len: 0xffff,
+            epoch: 0xf,
             state: 0x0fff,
             low: 7,
             high: u32::MAX,

@@ -158,7 +158,7 @@ impl Lane {
         };
         let before = store.slabs.header_words(chunk);
         let header = Header::unpack(before[0], before[1]);
-        if let Some(miss) = stripe.death(header, now) {
+        if let Some(miss) = stripe.death(&store.slabs, chunk, header, now) {
             let found = Found {
                 slot,
                 chunk,
@@ -242,7 +242,8 @@ impl Lane {
         let Ok(found) = stripe.look(&store.slabs, key, print) else {
             return Deleted::NotFound;
         };
-        let dead = stripe.death(found.header, now).is_some();
+        let death = stripe.death(&store.slabs, found.chunk, found.header, now);
+        let dead = death.is_some();
         if !dead && compare.is_some_and(|id| id != store.cas_id(place, found.chunk, found.header)) {
             return Deleted::Exists;
         }

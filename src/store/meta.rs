@@ -44,7 +44,7 @@ impl Lane {
             let mut stripe = store.stripe(key.hash.place());
             let mut miss = Miss::Absent;
             match stripe.look(&store.slabs, key, print) {
-                Ok(found) => match stripe.death(found.header, now) {
+                Ok(found) => match stripe.death(&store.slabs, found.chunk, found.header, now) {
                     None => {
                         let created = created == Some(found.header.high);
                         return Ok(Fetched::Hit(self.read_meta(
@@ -192,10 +192,9 @@ impl Lane {
         let store = &*self.store;
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
+        let found = stripe.look(&store.slabs, key, self.print(key));
         let found = stripe
-            .look(&store.slabs, key, self.print(key))
-            .ok()
-            .filter(|found| stripe.death(found.header, now).is_none())
+            .alive(&store.slabs, found, now)
             .ok_or(Deleted::NotFound)?;
         let id = store.cas_id(place, found.chunk, found.header);
         if how
@@ -209,9 +208,8 @@ impl Lane {
             let base = self.base(key, &mut stripe, found);
             return Ok(Rewrite::Needed(base, id));
         }
-        let mut header = found.header;
+        let mut header = found.header.with_version(stripe.next_version());
         header.state = header.state & !state::WIN_SENT | state::STALE;
-        header.high = stripe.next_cas();
         if let Some(expiry) = how.touch {
             header.low = expiry.to_bits();
         }

@@ -31,10 +31,10 @@
 //!
 //! Taken from left to right, at most one of each kind at a time, none across a system call:
 //!
-//! > mover → desk (a lane's magazines) → stripe → item class → index class → pool
+//! > mover → desk (a lane's magazines) → flushes → stripe → item class → index class → pool
 //!
-//! * A **stripe** guards its part of the index, its CAS counter, its flush mark, its pins, and the
-//!   header, key and value of every item linked in it.
+//! * A **stripe** guards its part of the index, its version, what it knows of flushes, its pins,
+//!   and the header, key and value of every item linked in it.
 //! * A **class** guards its list of pages, those pages' records and free chunks, its ring and hand.
 //! * An unlinked chunk belongs to whoever took it, without a lock.
 //! * A prefetch takes none: it finds buckets by `hints`, which may be out of date.
@@ -79,6 +79,7 @@ mod counters;
 mod crawler;
 mod drain;
 mod eviction;
+mod flush;
 mod hints;
 mod index;
 mod item;
@@ -96,6 +97,7 @@ mod slab;
 mod snapshot;
 mod storing;
 mod stripe;
+mod sweep;
 mod upload;
 mod validate;
 mod view;
@@ -103,7 +105,7 @@ mod view;
 pub use lane::{Lane, PREFETCH_MAX};
 pub use outcome::{
     Arith, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss, StoreError,
-    StoreMode, StoreOutcome, StoreRequest, Stored,
+    StoreMode, StoreOutcome, StoreRequest, Stored, TooManyFlushes,
 };
 pub use pin::PinnedValue;
 pub use reassign::MoveRefusal;
@@ -112,11 +114,11 @@ pub use snapshot::{Busy, ClassSnapshot, StoreSnapshot};
 pub use upload::Upload;
 pub use view::Item;
 
-use crate::base::clock::Expiry;
 use crate::base::hash::{KeyHash, KeyHasher, Place};
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::settings::{EvictionPolicy, StoreSettings};
 use crate::store::counters::{ClassSums, LaneTallies};
+use crate::store::flush::Flushes;
 use crate::store::hints::Hints;
 use crate::store::item::Header;
 use crate::store::lane::Desk;
@@ -128,7 +130,7 @@ use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Values up to this length are copied out under the stripe lock, longer ones are pinned. Copying
 /// 16 KiB takes about a microsecond, no longer than the lock may be held.
@@ -179,11 +181,13 @@ pub struct Store {
     evicted_idle: Box<[AtomicU64]>,
     /// Counter values at the last `stats reset`.
     baseline: Mutex<Vec<ClassSums>>,
-    /// The tick of an appointed flush; `u64::MAX` for none.
+    flushes: Mutex<Flushes>,
+    /// The tick of the next appointed flush; `u64::MAX` for none.
     flush_due: AtomicU64,
-    /// Flushes begun and done. After each the crawler walks everything once and lifts the marks.
-    flushes_begun: AtomicU64,
-    flushes_done: AtomicU64,
+    /// Marks that have not been lifted yet.
+    flushes_pending: AtomicU32,
+    /// What all stripes have noted of them.
+    flush_steps: AtomicUsize,
     mover: CachePadded<Mutex<Mover>>,
     /// The number of the class whose requests do a share of the page move that is under way.
     drained_for: AtomicU8,
@@ -260,9 +264,10 @@ impl Store {
             created: CachePadded::default(),
             evicted_idle: (0..classes).map(|_| AtomicU64::new(0)).collect(),
             baseline: Mutex::new(vec![ClassSums::default(); classes]),
+            flushes: Mutex::default(),
             flush_due: AtomicU64::new(u64::MAX),
-            flushes_begun: AtomicU64::new(0),
-            flushes_done: AtomicU64::new(0),
+            flushes_pending: AtomicU32::new(0),
+            flush_steps: AtomicUsize::new(0),
             mover: CachePadded::default(),
             drained_for: AtomicU8::new(0),
             order: Mutex::default(),
@@ -311,23 +316,6 @@ impl Store {
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
         self.slabs.is_over_limit()
-    }
-
-    /// Makes everything stored before this call gone for everyone.
-    pub fn flush(&self) {
-        self.flush_due.store(u64::MAX, Ordering::Relaxed);
-        self.flushes_begun.fetch_add(1, Ordering::SeqCst);
-        for stripe in &self.stripes {
-            stripe.lock().flush();
-        }
-        self.flushes_done.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Appoints a flush; it replaces an earlier appointment. `NEVER` cancels.
-    ///
-    /// [`Lane::maintain`] keeps the appointment.
-    pub fn flush_at(&self, when: Expiry) {
-        self.flush_due.store(when.tick(), Ordering::Relaxed);
     }
 
     #[inline]

@@ -143,7 +143,7 @@ impl Lane {
             let found = stripe.item_in(&store.slabs, print, head);
             match found {
                 Some(found) if found.header.has(state::PINNED) => Moved::Stays(Busy::Sending),
-                Some(found) if stripe.death(found.header, now).is_some() => {
+                Some(found) if stripe.alive(&store.slabs, Ok(found), now).is_none() => {
                     Moved::Dead(stripe.unlink(&store.slabs, print.bits, found))
                 }
                 // The chunk was read before the lock was held: its owner may be another item now.

@@ -31,7 +31,7 @@ pub enum Miss {
     Absent,
     /// There was one; its time was over.
     Expired,
-    /// There was one; `flush_all` came after it.
+    /// There was one; a flush came after it.
     Flushed,
 }
 
@@ -123,6 +123,10 @@ pub enum StoreError {
     /// No memory: evictions are off, or nothing can be evicted.
     OutOfMemory,
 }
+
+/// So many flushes are pending that there cannot be another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyFlushes;
 
 /// The answer to a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

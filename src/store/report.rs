@@ -54,6 +54,7 @@ impl Store {
             move_busy: since.move_busy,
             last_busy: *self.last_busy.lock(),
             ghost_hits: since.ghost_hits,
+            flushes_pending: self.flushes_pending(),
         }
     }
 

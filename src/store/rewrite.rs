@@ -168,8 +168,8 @@ impl Lane {
         let store = &*self.store;
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
-        let found = stripe.look(&store.slabs, key, self.print(key)).ok();
-        let live = found.filter(|found| stripe.death(found.header, now).is_none());
+        let found = stripe.look(&store.slabs, key, self.print(key));
+        let live = stripe.alive(&store.slabs, found, now);
         let checked = StoreRequest {
             compare: request.compare.filter(|&id| id != 0),
             ..*request

@@ -52,6 +52,8 @@ pub struct StoreSnapshot {
     pub last_busy: Option<Busy>,
     /// Gets of items that were evicted recently.
     pub ghost_hits: u64,
+    /// Flushes of which the memory is not back yet.
+    pub flushes_pending: u32,
 }
 
 /// What keeps a page where it is.

@@ -289,6 +289,7 @@ impl Lane {
             key_len: 0,
             access: access_at(now),
             part_len: 0,
+            epoch: 0,
             state: 0,
             low: expiry.to_bits(),
             high: 0,
@@ -319,9 +320,7 @@ impl Lane {
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
         let found = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
-        let live = found
-            .ok()
-            .filter(|found| stripe.death(found.header, now).is_none());
+        let live = stripe.alive(&store.slabs, found, now);
         let stale = match store.judge(place, live.as_ref(), request) {
             Verdict::Store { stale } => stale,
             Verdict::Refuse(outcome) => {
@@ -342,10 +341,12 @@ impl Lane {
             key_len: found.header.key_len,
             access: access_at(now),
             part_len: shape.value_len,
+            epoch: 0,
             state: 0,
             low: request.expiry.to_bits(),
-            high: stripe.next_cas(),
+            high: 0,
         };
+        let blank = blank.with_version(stripe.next_version());
         let mut header = store.header_over(blank, Some(found.header), &linking);
         if stale {
             Store::keep_of_stale(&mut header, Some(found.header));
@@ -462,9 +463,7 @@ impl Lane {
         let slabs = &store.slabs;
         let print = Print::new(key.hash, store.stripe_bits);
         let found = stripe.look(slabs, key, print);
-        let live = found
-            .ok()
-            .filter(|found| stripe.death(found.header, now).is_none());
+        let live = stripe.alive(slabs, found, now);
         if linking.over.is_some() && linking.over != live.map(|found| found.header.high) {
             return Ok(Placed::Changed);
         }
@@ -480,7 +479,7 @@ impl Lane {
             _ => None,
         };
         let mut header = slabs.header(linking.chunk);
-        header.high = stripe.next_cas();
+        header = header.with_version(stripe.next_version());
         header = store.header_over(header, live.map(|found| found.header), linking);
         if ghost.is_some_and(|epitaph| store.belongs_to_main(linking.chunk, epitaph)) {
             // Asked for again, so proven.

@@ -1,22 +1,28 @@
-//! What one lock guards: a part of the index, its CAS counter, its flush mark and its pins.
+//! What one lock guards: a part of the index, its count of writes, its flushes and its pins.
 
 use crate::base::clock::Now;
+use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::store::HashedKey;
 use crate::store::bucket::Slot;
+use crate::store::flush::{Flushed, Marks, lift_flushes, note_flush};
 use crate::store::index::{Absent, Index, Print};
-use crate::store::item::{Header, state};
+use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
+use std::sync::Arc;
 
 /// One stripe: everything here is guarded by the stripe's mutex.
 #[derive(Debug)]
 pub(crate) struct Stripe {
     pub(crate) index: Index,
-    /// CAS ids given out. An item keeps the low 32 bits; the id that clients see has the stripe's
-    /// number below them, so that no two items ever share one without a counter for all.
-    cas: u64,
-    /// `flush_all`: items whose CAS counter is not after this one are dead.
-    flush_mark: Option<u32>,
+    /// How often it was written to. An item keeps the low 36 bits: 32 are its CAS counter, the
+    /// others its epoch. The CAS id that clients see has the stripe's number below the counter, so
+    /// that no two items ever share one without a counter for all.
+    pub(crate) version: u64,
+    /// The version when it was last swept.
+    pub(crate) swept: u64,
+    /// Flushes that it has not been swept for.
+    pub(crate) flushed: Option<Flushed>,
     pub(crate) pins: Pins,
 }
 
@@ -25,8 +31,9 @@ impl Default for Stripe {
         // Ids begin above 1: clients use 1 as "older than anything".
         Self {
             index: Index::default(),
-            cas: 1,
-            flush_mark: None,
+            version: 1,
+            swept: 1,
+            flushed: None,
             pins: Pins::default(),
         }
     }
@@ -80,37 +87,69 @@ impl Stripe {
         })
     }
 
-    /// Why the item counts as gone, if it does.
+    /// The item with this key, if it is alive.
     #[inline]
-    pub(crate) fn death(&self, header: Header, now: Now) -> Option<Miss> {
+    pub(crate) fn alive(
+        &self,
+        slabs: &Slabs,
+        found: Result<Found, Absent>,
+        now: Now,
+    ) -> Option<Found> {
+        let is_dead = |found: &Found| self.death(slabs, found.chunk, found.header, now).is_some();
+        found.ok().filter(|found| !is_dead(found))
+    }
+
+    /// Why the item in `chunk` counts as gone, if it does.
+    #[inline]
+    pub(crate) fn death(
+        &self,
+        slabs: &Slabs,
+        chunk: ChunkRef,
+        header: Header,
+        now: Now,
+    ) -> Option<Miss> {
         if header.expiry().has_passed(now) {
             return Some(Miss::Expired);
         }
-        self.is_flushed(header).then_some(Miss::Flushed)
+        let is_flushed = self.flushed.is_some() && self.is_flushed(slabs, chunk, header);
+        is_flushed.then_some(Miss::Flushed)
     }
 
-    #[inline]
-    fn is_flushed(&self, header: Header) -> bool {
-        // Wrapping: the mark is lifted, by a walk over all items, long before 2^31 further ids.
-        self.flush_mark
-            .is_some_and(|mark| mark.wrapping_sub(header.high).cast_signed() >= 0)
+    #[inline(never)]
+    fn is_flushed(&self, slabs: &Slabs, chunk: ChunkRef, header: Header) -> bool {
+        let mut buffer = [0; KEY_LEN_MAX];
+        let key = slabs.key_of(chunk, &mut buffer);
+        let written = self.version - self.age(header);
+        let kills = |flushed: &Flushed, key: Key<'_>| flushed.kills(key.as_bytes(), written);
+        let flushed = self.flushed.as_ref();
+        flushed.is_some_and(|flushed| key.is_some_and(|key| kills(flushed, key)))
     }
 
-    /// The next CAS counter.
-    #[inline]
-    pub(crate) fn next_cas(&mut self) -> u32 {
-        self.cas += 1;
-        self.cas as u32
+    /// Writes to the stripe since this item's.
+    pub(crate) fn age(&self, header: Header) -> u64 {
+        self.version.wrapping_sub(header.version()) % VERSIONS
     }
 
-    /// Makes everything that is in the stripe now dead.
-    pub(crate) fn flush(&mut self) {
-        self.flush_mark = Some(self.cas as u32);
+    /// The version of what is written next.
+    #[inline(always)] // a few instructions, in every write
+    pub(crate) fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        if self.version as u32 == 0 {
+            // No item has the CAS id 0: to clients that is none.
+            self.version += 1;
+        }
+        self.version
     }
 
-    /// Forgets the flush: no flushed item is left.
-    pub(crate) fn lift_flush(&mut self) {
-        self.flush_mark = None;
+    /// Notes a flush that the store has numbered so. Returns how many steps were and are noted.
+    pub(crate) fn flush(&mut self, marks: &Arc<Marks>, number: u64) -> (usize, usize) {
+        note_flush(&mut self.flushed, marks, number, self.version)
+    }
+
+    /// Forgets the flushes up to `number`: none of the items that they killed is left. Returns how
+    /// many steps fewer are noted.
+    pub(crate) fn end_sweep(&mut self, number: u64) -> usize {
+        lift_flushes(&mut self.flushed, number)
     }
 
     /// Takes the item out of the index and says who has to free its chunks.

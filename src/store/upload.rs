@@ -178,6 +178,7 @@ impl Lane {
             key_len: 0,
             access: 0,
             part_len: part,
+            epoch: 0,
             state: state::LINKED,
             low: ChunkRef::NONE.0,
             high: upload.first.0,

@@ -1,5 +1,6 @@
 //! Commands for operators: their arguments, judged as far as that needs no store.
 
+use crate::base::key::Key;
 use crate::base::settings::Automove;
 use crate::protocol::text::reply::ErrorLine;
 use crate::protocol::text::tokens::{Tokens, abbreviates, fraction, signed, unsigned};
@@ -10,9 +11,11 @@ const CLASS_MAX: i32 = 63;
 
 /// A command for operators.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum AdminRequest {
+pub enum AdminRequest<'a> {
     /// `flush_all [delay]`. The delay is judged after the command is counted and allowed.
     FlushAll(Result<i32, ErrorLine>),
+    /// `flush_prefix <prefix> [delay]`. Prefix and delay are judged as the delay above.
+    FlushPrefix(Result<(Key<'a>, i32), ErrorLine>),
     /// `verbosity <n>`, already clamped.
     Verbosity(u8),
     /// `cache_memlimit <megabytes>`.
@@ -74,6 +77,7 @@ pub(super) fn parse_admin<'a>(verb: &[u8], tokens: Tokens<'a>) -> Result<Request
     let noreply = tokens.end_in_noreply(verb);
     let request = match verb {
         b"flush_all" => flush_all(tokens, noreply),
+        b"flush_prefix" => flush_prefix(tokens, noreply),
         b"verbosity" => verbosity(tokens),
         b"cache_memlimit" => memlimit(tokens),
         b"shutdown" => shutdown(tokens),
@@ -114,18 +118,32 @@ fn arguments<'a, const MOST: usize>(
     }
 }
 
-fn flush_all(tokens: Tokens<'_>, noreply: bool) -> Result<AdminRequest, ErrorLine> {
+fn flush_all(tokens: Tokens<'_>, noreply: bool) -> Result<AdminRequest<'_>, ErrorLine> {
     let [delay, second] = arguments::<2>(tokens, 0)?;
-    let none = delay.is_empty() || (noreply && second.is_empty());
-    let delay = if none {
-        Ok(0)
-    } else {
-        signed(delay).ok_or(ErrorLine::BadExptime)
-    };
-    Ok(AdminRequest::FlushAll(delay))
+    Ok(AdminRequest::FlushAll(flush_delay(delay, second, noreply)))
 }
 
-fn verbosity(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn flush_prefix(tokens: Tokens<'_>, noreply: bool) -> Result<AdminRequest<'_>, ErrorLine> {
+    let [prefix, delay, second] = arguments::<3>(tokens, 1)?;
+    if noreply && delay.is_empty() {
+        // Its prefix is missing: better none than that.
+        return Err(ErrorLine::Unknown);
+    }
+    let prefix = Key::new(prefix).ok_or(ErrorLine::BadFormat);
+    let delay = flush_delay(delay, second, noreply);
+    let both = prefix.and_then(|prefix| delay.map(|delay| (prefix, delay)));
+    Ok(AdminRequest::FlushPrefix(both))
+}
+
+/// The delay, if that is one; with nothing after it, it may be the `noreply`.
+fn flush_delay(delay: &[u8], after: &[u8], noreply: bool) -> Result<i32, ErrorLine> {
+    if delay.is_empty() || (noreply && after.is_empty()) {
+        return Ok(0);
+    }
+    signed(delay).ok_or(ErrorLine::BadExptime)
+}
+
+fn verbosity(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let level = tokens
         .next()
         .and_then(unsigned)
@@ -133,14 +151,14 @@ fn verbosity(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
     Ok(AdminRequest::Verbosity(level.min(2) as u8))
 }
 
-fn memlimit(tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn memlimit(tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let [megabytes, _] = arguments::<2>(tokens, 1)?;
     unsigned(megabytes)
         .map(AdminRequest::Memlimit)
         .ok_or(ErrorLine::Unknown)
 }
 
-fn shutdown(tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn shutdown(tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let mut tokens = tokens;
     Ok(AdminRequest::Shutdown(match tokens.next() {
         None => Ok(Shutdown::Plain),
@@ -149,7 +167,7 @@ fn shutdown(tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
     }))
 }
 
-fn slabs(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn slabs(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let word = tokens.next().unwrap_or_default();
     if abbreviates(word, "reassign") {
         let [source, target, _noreply] = arguments::<3>(tokens, 2)?;
@@ -188,7 +206,7 @@ fn automove(mut tokens: Tokens<'_>) -> Result<AutomoveRequest, ErrorLine> {
         .ok_or(ErrorLine::Unknown)
 }
 
-fn lru(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn lru(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let word = tokens.next().unwrap_or_default();
     if abbreviates(word, "tune") {
         return lru_tune(tokens);
@@ -206,7 +224,7 @@ fn lru(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
     }
 }
 
-fn lru_tune(tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn lru_tune(tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let [hot, warm, hot_factor, warm_factor, _noreply] = arguments::<5>(tokens, 4)?;
     let share = |token| unsigned(token).ok_or(ErrorLine::Unknown);
     let factor = |token| fraction(token).ok_or(ErrorLine::Unknown);
@@ -219,7 +237,7 @@ fn lru_tune(tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
     Ok(AdminRequest::Tuning)
 }
 
-fn crawler(mut tokens: Tokens<'_>) -> Result<AdminRequest, ErrorLine> {
+fn crawler(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let word = tokens.next().unwrap_or_default();
     let argument = tokens.next();
     let request = if abbreviates(word, "crawl") {
@@ -270,8 +288,8 @@ mod tests {
     use super::*;
     use crate::protocol::text::parse_line;
 
-    fn answer(line: &str) -> Result<AdminRequest, ErrorLine> {
-        let line = format!("{line}\r\n");
+    fn parsed(line: &str) -> Result<AdminRequest<'static>, ErrorLine> {
+        let line: &'static str = format!("{line}\r\n").leak();
         match parse_line(line.as_bytes()) {
             Ok(Request::Admin { request, .. }) => Ok(request),
             Ok(other) => panic!("{other:?}"),
@@ -281,25 +299,48 @@ mod tests {
 
     #[test]
     fn a_flush_may_have_a_delay() {
-        assert_eq!(answer("flush_all"), Ok(AdminRequest::FlushAll(Ok(0))));
+        assert_eq!(parsed("flush_all"), Ok(AdminRequest::FlushAll(Ok(0))));
         assert_eq!(
-            answer("flush_all noreply"),
+            parsed("flush_all noreply"),
             Ok(AdminRequest::FlushAll(Ok(0)))
         );
         assert_eq!(
-            answer("flush_all 10 noreply"),
+            parsed("flush_all 10 noreply"),
             Ok(AdminRequest::FlushAll(Ok(10)))
         );
         let bad = Ok(AdminRequest::FlushAll(Err(ErrorLine::BadExptime)));
-        assert_eq!(answer("flush_all x"), bad);
-        assert_eq!(answer("flush_all 1 2 3"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("flush_all x"), bad);
+        assert_eq!(parsed("flush_all 1 2 3"), Err(ErrorLine::Unknown));
+    }
+
+    #[test]
+    fn a_flush_of_a_prefix_has_one() {
+        let flush = |prefix: &'static [u8], delay| {
+            Ok(AdminRequest::FlushPrefix(Ok((
+                Key::new(prefix).unwrap(),
+                delay,
+            ))))
+        };
+        assert_eq!(parsed("flush_prefix user:1:"), flush(b"user:1:", 0));
+        assert_eq!(parsed("flush_prefix a noreply"), flush(b"a", 0));
+        assert_eq!(parsed("flush_prefix a 10"), flush(b"a", 10));
+        assert_eq!(parsed("flush_prefix a 10 noreply"), flush(b"a", 10));
+        assert_eq!(parsed("flush_prefix noreply noreply"), flush(b"noreply", 0));
+        assert_eq!(parsed("flush_prefix"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("flush_prefix noreply"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("flush_prefix a 1 2 3"), Err(ErrorLine::Unknown));
+        let bad = Ok(AdminRequest::FlushPrefix(Err(ErrorLine::BadExptime)));
+        assert_eq!(parsed("flush_prefix a x"), bad);
+        let long = format!("flush_prefix {}", "k".repeat(251));
+        let bad = Ok(AdminRequest::FlushPrefix(Err(ErrorLine::BadFormat)));
+        assert_eq!(parsed(&long), bad);
     }
 
     #[test]
     fn verbosity_is_clamped_and_must_be_a_number() {
-        assert_eq!(answer("verbosity 9"), Ok(AdminRequest::Verbosity(2)));
-        assert_eq!(answer("verbosity x"), Err(ErrorLine::BadFormat));
-        assert_eq!(answer("verbosity"), Err(ErrorLine::BadFormat));
+        assert_eq!(parsed("verbosity 9"), Ok(AdminRequest::Verbosity(2)));
+        assert_eq!(parsed("verbosity x"), Err(ErrorLine::BadFormat));
+        assert_eq!(parsed("verbosity"), Err(ErrorLine::BadFormat));
     }
 
     #[test]
@@ -307,39 +348,39 @@ mod tests {
         let quiet = parse_line(b"bogus noreply\r\n").unwrap_err();
         assert!(quiet.noreply && quiet.error == ErrorLine::Unknown);
         assert_eq!(parse_line(b"GET / HTTP/1.1\r\n"), Ok(Request::Http));
-        assert_eq!(answer("HTTP/1.1"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("HTTP/1.1"), Err(ErrorLine::Unknown));
     }
 
     #[test]
     fn tuning_is_judged_as_if_it_had_an_effect() {
         for line in ["lru tune 10 20 0.1 2", "lru mode flat", "lru temp_ttl -1"] {
-            assert_eq!(answer(line), Ok(AdminRequest::Tuning), "{line}");
+            assert_eq!(parsed(line), Ok(AdminRequest::Tuning), "{line}");
         }
-        assert_eq!(answer("slabs automove 3"), Err(ErrorLine::Unknown));
-        assert_eq!(answer("slabs automove x"), Err(ErrorLine::BadFormat));
-        assert_eq!(answer("slabs automove window 2"), Err(ErrorLine::BadWindow));
-        assert_eq!(answer("lru tune 50 40 0.1 2"), Err(ErrorLine::LruShares));
-        assert_eq!(answer("lru tune 10 20 0 2"), Err(ErrorLine::LruFactors));
-        assert_eq!(answer("lru temp_ttl x"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("slabs automove 3"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("slabs automove x"), Err(ErrorLine::BadFormat));
+        assert_eq!(parsed("slabs automove window 2"), Err(ErrorLine::BadWindow));
+        assert_eq!(parsed("lru tune 50 40 0.1 2"), Err(ErrorLine::LruShares));
+        assert_eq!(parsed("lru tune 10 20 0 2"), Err(ErrorLine::LruFactors));
+        assert_eq!(parsed("lru temp_ttl x"), Err(ErrorLine::Unknown));
         assert_eq!(
-            answer("lru_crawler sleep 1000001"),
+            parsed("lru_crawler sleep 1000001"),
             Err(ErrorLine::CrawlerSleep)
         );
         assert_eq!(
-            answer("lru_crawler crawl 64"),
+            parsed("lru_crawler crawl 64"),
             Err(ErrorLine::BadCrawlClass)
         );
         assert_eq!(
-            answer("lru_crawler crawl hash"),
+            parsed("lru_crawler crawl hash"),
             Err(ErrorLine::CrawlUnknown)
         );
         let crawl = AdminRequest::Crawler(CrawlerRequest::Crawl);
-        assert_eq!(answer("lru_crawler crawl 1,2"), Ok(crawl));
+        assert_eq!(parsed("lru_crawler crawl 1,2"), Ok(crawl));
     }
 
     #[test]
     fn page_moves_are_tuned_by_level_ratio_and_window() {
-        let tuning = |line: &str| match answer(line) {
+        let tuning = |line: &str| match parsed(line) {
             Ok(AdminRequest::Automove(tuning)) => tuning,
             other => panic!("{line}: {other:?}"),
         };
@@ -361,8 +402,8 @@ mod tests {
             source: -1,
             target: 5,
         };
-        assert_eq!(answer("slabs reassign -1 5"), Ok(expected));
-        assert_eq!(answer("slabs reassign 1"), Err(ErrorLine::Unknown));
-        assert_eq!(answer("slabs reassign x 5"), Err(ErrorLine::BadFormat));
+        assert_eq!(parsed("slabs reassign -1 5"), Ok(expected));
+        assert_eq!(parsed("slabs reassign 1"), Err(ErrorLine::Unknown));
+        assert_eq!(parsed("slabs reassign x 5"), Err(ErrorLine::BadFormat));
     }
 }

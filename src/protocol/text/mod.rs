@@ -54,7 +54,7 @@ pub enum Request<'a> {
     /// Commands for operators.
     Admin {
         /// Which.
-        request: AdminRequest,
+        request: AdminRequest<'a>,
         /// The client wants no answer.
         noreply: bool,
     },

@@ -40,7 +40,7 @@ error_lines! {
     BadLine => "CLIENT_ERROR bad command line",
     /// The value does not end where its length says.
     BadChunk => "CLIENT_ERROR bad data chunk",
-    /// Exptime of touch, gat, gats, flush_all.
+    /// Exptime of touch, gat, gats, flush_all, flush_prefix.
     BadExptime => "CLIENT_ERROR invalid exptime argument",
     /// Delta of incr, decr.
     BadDelta => "CLIENT_ERROR invalid numeric delta argument",
@@ -48,6 +48,10 @@ error_lines! {
     NonNumeric => "CLIENT_ERROR cannot increment or decrement non-numeric value",
     /// `-F`.
     FlushNotAllowed => "CLIENT_ERROR flush_all not allowed",
+    /// `-F`.
+    FlushPrefixNotAllowed => "CLIENT_ERROR flush_prefix not allowed",
+    /// A flush of a prefix while as many as there may be are under way or to come.
+    TooManyFlushes => "SERVER_ERROR too many flushes pending",
     /// `-W`.
     WatchNotAllowed => "CLIENT_ERROR watch commands not allowed",
     /// Without `-A`.

@@ -26,6 +26,9 @@ pub(crate) const WHOLE_MAX: u32 = 16 << 10;
 /// memory; much larger ones would keep a stripe locked for long when they are moved.
 const LARGE: [u32; 2] = [32 << 10, 64 << 10];
 
+/// The largest chunk.
+pub(crate) const CHUNK_MAX: u32 = LARGE[1];
+
 /// The smallest page; larger pages are multiples of it.
 pub(crate) const PAGE_MIN: u32 = 64 << 10;
 

@@ -19,7 +19,7 @@ mod page;
 mod pool;
 mod ring;
 
-pub(crate) use class::{ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing, WHOLE_MAX};
+pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing, WHOLE_MAX};
 pub use demand::Beliefs;
 pub(crate) use demand::{Demand, Experience, GHOST_HIT};
 pub(crate) use epitaph::{DATES_KNOWN, EPITAPH_BITS, Epitaph, Queue};
