@@ -12,8 +12,9 @@ const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_SECOND;
 /// Time for background work in one tick: 3 % of a processor while there is much to reclaim.
 const UPKEEP_MAX: Duration = Duration::from_millis(2);
 
-/// The same while memory is above a lowered limit: the operator waits for it.
-const SHRINK_MAX: Duration = Duration::from_millis(20);
+/// The same while memory is above a lowered limit, or a flush has not given its memory back: the
+/// operator waits for it.
+const AWAITED_MAX: Duration = Duration::from_millis(20);
 
 /// The wall clock in milliseconds since 1970; 0 for a clock set before that.
 pub(crate) fn unix_ms() -> i64 {
@@ -43,8 +44,8 @@ fn upkeep(lane: &mut Lane, now: Now) {
     let started = Instant::now();
     loop {
         let more = lane.maintain(now);
-        let shrinking = lane.store().is_over_limit();
-        let budget = if shrinking { SHRINK_MAX } else { UPKEEP_MAX };
+        let is_awaited = lane.store().is_over_limit() || lane.store().flushes_pending() > 0;
+        let budget = if is_awaited { AWAITED_MAX } else { UPKEEP_MAX };
         if !more || started.elapsed() >= budget {
             return;
         }

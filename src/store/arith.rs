@@ -104,7 +104,7 @@ impl Lane {
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
         let found = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
-        let Some(found) = stripe.alive(&store.slabs, found, now) else {
+        let Some(found) = stripe.alive(key.key, found, now) else {
             self.ask_ghost(&mut stripe, key);
             return Step::Missing;
         };

@@ -1,11 +1,12 @@
-//! Background reclaiming: a bounded walk over the pages that frees what has expired.
+//! Background reclaiming: a bounded walk over the pages that frees what is dead.
 
 use crate::base::clock::{Expiry, Now};
+use crate::base::hash::KeyHash;
 use crate::store::index::Print;
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
+use crate::store::round::Round;
 use crate::store::slab::{ChunkRef, INDEX, PageId};
-use crate::store::sweep::Sweeper;
 use std::sync::Arc;
 
 /// Where the walk is. Pages are visited in address order, round and round; one in which nothing
@@ -14,16 +15,23 @@ use std::sync::Arc;
 pub(crate) struct Crawler {
     page: u32,
     slot: u32,
-    sweeper: Sweeper,
+    /// The walk over everything that is under way.
+    round: Option<Round>,
+    /// The stripe that was last asked whether there should be one.
+    stripe: usize,
+    /// Items that are to be judged, with their keys' hashes.
+    due: Vec<(ChunkRef, KeyHash)>,
 }
 
 /// Items that one step looks at, at most: some tens of microseconds.
 const ITEMS_PER_STEP: u32 = 2048;
 
+/// Items that are judged one after the other, and looked for in the index at once.
+const BATCH: usize = 16;
+
 impl Lane {
-    /// Does a bounded amount of background work: appointed flushes, a step of the sweeper and of
-    /// the crawler, a page towards a lowered limit, and one that is to move by order or because it
-    /// is not needed.
+    /// Does a bounded amount of background work: appointed flushes, a step of the crawler, a page
+    /// towards a lowered limit, and one that is to move by order or because it is not needed.
     ///
     /// Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now) -> bool {
@@ -32,16 +40,22 @@ impl Lane {
         let Some(mut crawler) = store.crawler.try_lock() else {
             return false;
         };
-        let sweeping = self.sweep(&mut crawler.sweeper, now);
         let crawling = self.crawl(&mut crawler, now);
         drop(crawler);
         let moving = self.move_pages(now);
         self.clear_desk();
-        sweeping || crawling || moving
+        crawling || moving
     }
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {
         let store = Arc::clone(&self.store);
+        if crawler.round.is_none() {
+            crawler.round = store.next_round(&mut crawler.stripe);
+            if crawler.round.is_some() {
+                // From the start: pages that are new meanwhile come last, and push out no old ones.
+                (crawler.page, crawler.slot) = (0, 0);
+            }
+        }
         // New pages have nothing to look at: a number that is out of date does no harm.
         let pages = store.slabs.page_total().max(1);
         let mut items = 0;
@@ -50,7 +64,7 @@ impl Lane {
             looked += 1;
             let page = PageId(crawler.page % pages);
             let record = store.slabs.page(page);
-            let due = record.expires() <= now.ticks;
+            let due = record.expires() <= now.ticks || crawler.round.is_some();
             if let Some(class) = record.owner()
                 && class != INDEX
                 && due
@@ -62,8 +76,20 @@ impl Lane {
             }
             crawler.slot = 0;
             crawler.page = (crawler.page + 1) % pages;
+            self.end_page(crawler);
         }
-        looked <= pages
+        looked <= pages || store.flushes_pending() > 0
+    }
+
+    fn end_page(&self, crawler: &mut Crawler) {
+        let Some(round) = &mut crawler.round else {
+            return;
+        };
+        round.pages_left -= 1;
+        if round.pages_left == 0 {
+            self.store.end_round(round);
+            crawler.round = None;
+        }
     }
 
     /// Walks a page of `class` from the crawler's slot on; sets that to 0 when the page is done.
@@ -89,10 +115,18 @@ impl Lane {
             }
             checked += 1;
             store.slabs.note_expiry(chunk, header.expiry());
-            if header.expiry().has_passed(now) {
-                self.reclaim_if_dead(chunk, now);
+            let round = crawler.round.as_ref();
+            if header.expiry().has_passed(now)
+                || round.is_some_and(|round| round.concerns(&store, chunk))
+            {
+                let hash = store.hash_of(chunk);
+                crawler.due.extend(hash.map(|hash| (chunk, hash)));
+            }
+            if crawler.due.len() == BATCH {
+                self.judge_due(&mut crawler.due, now);
             }
         }
+        self.judge_due(&mut crawler.due, now);
         self.tallies(class).crawler_checked.add(checked);
         let done = end >= used;
         crawler.slot = if done { 0 } else { end };
@@ -125,18 +159,24 @@ impl Lane {
         }
     }
 
-    fn reclaim_if_dead(&mut self, chunk: ChunkRef, now: Now) {
+    fn judge_due(&mut self, due: &mut Vec<(ChunkRef, KeyHash)>, now: Now) {
+        due.iter()
+            .for_each(|&(_, hash)| self.store.prefetch_bucket(hash));
+        for (chunk, hash) in due.drain(..) {
+            self.judge_age(chunk, hash, now);
+        }
+    }
+
+    /// Takes an item out that is dead, and keeps one that is very old from becoming too old.
+    fn judge_age(&mut self, chunk: ChunkRef, hash: KeyHash, now: Now) {
         let store = Arc::clone(&self.store);
-        let Some(hash) = store.hash_of(chunk) else {
-            return;
-        };
         let mut stripe = store.stripe(hash.place());
         let print = Print::new(hash, store.stripe_bits);
         let Some(found) = stripe.item_in(&store.slabs, print, chunk) else {
             return;
         };
-        if stripe.alive(&store.slabs, Ok(found), now).is_some() {
-            return;
+        if !stripe.is_dead(&store.slabs, chunk, found.header, now) {
+            return stripe.limit_age(&store, found);
         }
         let gone = stripe.unlink(&store.slabs, print.bits, found);
         drop(stripe);

@@ -291,7 +291,8 @@ impl Lane {
         while out.len() < want && search.steps_left > 0 && gone_in_all < most {
             self.pick(&mut search, want - out.len());
             self.locate(&mut search);
-            self.prefetch_places(&search.candidates);
+            let candidates = search.candidates.iter();
+            candidates.for_each(|candidate| self.store.prefetch_bucket(candidate.hash));
             for at in 0..search.candidates.len() {
                 let candidate = search.candidates[at];
                 let force = search.spared >= SECOND_CHANCES + CHANCES_EACH * gone_in_all;
@@ -408,18 +409,6 @@ impl Lane {
         }
     }
 
-    /// Starts loading the index lines of all candidates, so that judging them waits once.
-    fn prefetch_places(&self, candidates: &[Candidate]) {
-        let store = &*self.store;
-        for &Candidate { hash, .. } in candidates {
-            let place = hash.place();
-            let bits = place.bucket_bits(store.stripe_bits);
-            if let Some(bucket) = store.hints.bucket(&store.slabs, place, bits) {
-                store.slabs.arena.prefetch(bucket);
-            }
-        }
-    }
-
     /// Judges one candidate under its stripe's lock.
     fn judge_candidate(&self, candidate: Candidate, force: bool, now: Now) -> Judged {
         let store = &*self.store;
@@ -434,7 +423,7 @@ impl Lane {
         if via == Via::Ring && header.has(state::MAIN) {
             return Judged::Stale;
         }
-        if stripe.death(&store.slabs, chunk, header, now).is_some() {
+        if stripe.is_dead(&store.slabs, chunk, header, now) {
             return Judged::Out(stripe.unlink(&store.slabs, print.bits, found), Cause::Dead);
         }
         if header.has(state::PINNED) {

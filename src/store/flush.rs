@@ -10,16 +10,17 @@
 //! ```
 //!
 //! An item is dead if the longest mark that its key begins with is younger than it is. The longest
-//! is the youngest: a mark takes the place of all that are older and begin with its prefix. The
-//! sweeper walks each stripe once, frees what is dead and lifts the marks that were there before.
+//! is the youngest: a mark takes the place of all that are older and begin with its prefix. A round
+//! over all pages frees what is dead and lifts the marks that were there before it.
 //!
 //! The order of items and flushes is exact, for any number of flushes: an item keeps the low 36
 //! bits of the count of writes it was stored as (its CAS counter and the header's epoch), and what
-//! is older than a quarter of that is refreshed (see [`sweep`](super::sweep)).
+//! is older than a quarter of that is refreshed (see [`round`](super::round)).
 
 use crate::base::clock::{Expiry, Now};
 use crate::store::Store;
 use crate::store::outcome::TooManyFlushes;
+use crate::store::stripe::Stripe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,8 +29,8 @@ use std::sync::atomic::Ordering;
 const FLUSHES_MAX: usize = 1024;
 
 /// Memory for all stripes' steps, at least, and the part of the limit that it may be. A step is
-/// needed where a stripe was written to between two flushes; thousands of flushes in the second
-/// that a sweep takes would need more than is sensible.
+/// needed where a stripe was written to between two flushes; thousands of flushes in the seconds
+/// that a round takes would need more than is sensible.
 const STEPS_BYTES_MIN: u64 = 1 << 20;
 const STEPS_SHARE: u64 = 256;
 
@@ -55,12 +56,12 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    pub(crate) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.marks.len()
     }
 
     /// The number of the last flush whose prefix this key begins with.
-    fn last_of(&self, key: &[u8]) -> Option<u64> {
+    pub(crate) fn last_of(&self, key: &[u8]) -> Option<u64> {
         let not_after = |mark: &Mark| *mark.prefix <= *key;
         let mut at = self.marks.partition_point(not_after).checked_sub(1)?;
         loop {
@@ -132,40 +133,35 @@ struct Step {
     version: u64,
 }
 
-/// What a stripe knows of the flushes that it has not been swept for.
+/// What a stripe knows of the flushes that no round has been made for.
 #[derive(Debug)]
 pub(crate) struct Flushed {
     marks: Arc<Marks>,
     /// In order, and never empty.
     steps: Vec<Step>,
-    /// The last flush that it has been swept for.
-    swept: u64,
+    /// The last flush that a round has been made for.
+    lifted: u64,
 }
 
 impl Flushed {
-    /// Of a stripe that has been swept for all flushes before this one.
+    /// Of a stripe that knows of no flush before this one: all have been lifted.
     fn new(marks: Arc<Marks>, number: u64) -> Self {
         Self {
             marks,
             steps: vec![],
-            swept: number - 1,
+            lifted: number - 1,
         }
     }
 
     /// Whether an item with this key, written at this version of the stripe, has been flushed.
     pub(crate) fn kills(&self, key: &[u8], written: u64) -> bool {
-        let Some(number) = self.marks.last_of(key).filter(|&last| last > self.swept) else {
+        let Some(number) = self.marks.last_of(key).filter(|&last| last > self.lifted) else {
             return false;
         };
         let step = self.steps.partition_point(|step| step.number < number);
         self.steps
             .get(step)
             .is_some_and(|step| written <= step.version)
-    }
-
-    /// The last flush.
-    pub(crate) fn last(&self) -> u64 {
-        self.steps.last().map_or(self.swept, |step| step.number)
     }
 
     /// Notes a flush.
@@ -182,7 +178,7 @@ impl Flushed {
 
     /// Drops the steps of marks that younger ones have taken the place of.
     fn forget_useless_steps(&mut self) {
-        let mut before = self.swept;
+        let mut before = self.lifted;
         self.steps.retain(|step| {
             let from = std::mem::replace(&mut before, step.number);
             self.marks.has_between(from, step.number)
@@ -203,15 +199,14 @@ pub(crate) fn note_flush(
     (before, flushed.steps.len())
 }
 
-/// Forgets the flushes up to `number`: none of the items that they killed is left. Returns how many
-/// steps fewer are noted.
-pub(crate) fn lift_flushes(flushed: &mut Option<Flushed>, number: u64) -> usize {
+/// Forgets the flushes up to `number`. Returns how many steps fewer are noted.
+fn lift_flushes(flushed: &mut Option<Flushed>, number: u64) -> usize {
     let Some(state) = flushed else {
         return 0;
     };
     let before = state.steps.len();
     state.steps.retain(|step| step.number > number);
-    state.swept = number;
+    state.lifted = number;
     let lifted = before - state.steps.len();
     if state.steps.is_empty() {
         *flushed = None;
@@ -236,9 +231,9 @@ pub(crate) struct Flushes {
 }
 
 impl Flushes {
-    /// The last flush, if something is left to be swept.
-    pub(crate) fn to_be_swept(&self) -> Option<u64> {
-        (self.marks.len() > 0).then_some(self.number)
+    /// The last flush, and all that are pending.
+    pub(crate) fn pending(&self) -> (u64, Arc<Marks>) {
+        (self.number, Arc::clone(&self.marks))
     }
 
     /// Whether there may be one more, or this one is there already.
@@ -310,7 +305,7 @@ impl Store {
         Ok(())
     }
 
-    /// Marks under way: flushes of which the memory is not back yet.
+    /// Marks: flushes of which the memory may not be back yet.
     #[must_use]
     pub fn flushes_pending(&self) -> u32 {
         self.flushes_pending.load(Ordering::Relaxed)
@@ -360,7 +355,13 @@ impl Store {
         }
     }
 
-    /// Forgets the flushes up to `number`, which every stripe has been swept for.
+    /// Lifts the flushes up to `number` in a stripe: no item that they killed is left.
+    pub(crate) fn lift_flushes(&self, stripe: &mut Stripe, number: u64) {
+        let lifted = lift_flushes(&mut stripe.flushed, number);
+        self.flush_steps.fetch_sub(lifted, Ordering::Relaxed);
+    }
+
+    /// Forgets the flushes up to `number`, which have been lifted in every stripe.
     pub(crate) fn end_flushes(&self, number: u64) {
         let mut flushes = self.flushes.lock();
         flushes.marks = Arc::new(flushes.marks.without_up_to(number));

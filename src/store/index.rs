@@ -255,31 +255,21 @@ impl Index {
         self.moving = entries;
     }
 
-    /// Calls `visit` with every item's chunk; for validation.
+    /// Calls `visit` with every item's bucket, tag and chunk; for validation.
     pub(crate) fn for_each(&self, slabs: &Slabs, mut visit: impl FnMut(u32, u8, ChunkRef)) {
         for bucket in 0..self.buckets {
-            self.for_each_in(slabs, bucket, |_, tag, chunk| visit(bucket, tag, chunk));
-        }
-    }
-
-    /// Calls `visit` with every item of a bucket.
-    pub(crate) fn for_each_in(
-        &self,
-        slabs: &Slabs,
-        bucket: u32,
-        mut visit: impl FnMut(Slot, u8, ChunkRef),
-    ) {
-        let mut next = Some(self.address(slabs, bucket));
-        while let Some(at) = next {
-            let line = Line::load(slabs, at);
-            let mut used = line.used();
-            while used != 0 {
-                let number = used.trailing_zeros();
-                let chunk = ChunkRef(line.reference(slabs, number));
-                visit(Slot { bucket: at, number }, line.tag(number), chunk);
-                used &= used - 1;
+            let mut next = Some(self.address(slabs, bucket));
+            while let Some(at) = next {
+                let line = Line::load(slabs, at);
+                let mut used = line.used();
+                while used != 0 {
+                    let number = used.trailing_zeros();
+                    let chunk = ChunkRef(line.reference(slabs, number));
+                    visit(bucket, line.tag(number), chunk);
+                    used &= used - 1;
+                }
+                next = self.spill_after(slabs, line);
             }
-            next = self.spill_after(slabs, line);
         }
     }
 

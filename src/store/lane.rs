@@ -158,7 +158,7 @@ impl Lane {
         };
         let before = store.slabs.header_words(chunk);
         let header = Header::unpack(before[0], before[1]);
-        if let Some(miss) = stripe.death(&store.slabs, chunk, header, now) {
+        if let Some(miss) = stripe.death(key.key, header, now) {
             let found = Found {
                 slot,
                 chunk,
@@ -242,8 +242,7 @@ impl Lane {
         let Ok(found) = stripe.look(&store.slabs, key, print) else {
             return Deleted::NotFound;
         };
-        let death = stripe.death(&store.slabs, found.chunk, found.header, now);
-        let dead = death.is_some();
+        let dead = stripe.death(key.key, found.header, now).is_some();
         if !dead && compare.is_some_and(|id| id != store.cas_id(place, found.chunk, found.header)) {
             return Deleted::Exists;
         }

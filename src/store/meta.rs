@@ -44,7 +44,7 @@ impl Lane {
             let mut stripe = store.stripe(key.hash.place());
             let mut miss = Miss::Absent;
             match stripe.look(&store.slabs, key, print) {
-                Ok(found) => match stripe.death(&store.slabs, found.chunk, found.header, now) {
+                Ok(found) => match stripe.death(key.key, found.header, now) {
                     None => {
                         let created = created == Some(found.header.high);
                         return Ok(Fetched::Hit(self.read_meta(
@@ -193,9 +193,7 @@ impl Lane {
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
         let found = stripe.look(&store.slabs, key, self.print(key));
-        let found = stripe
-            .alive(&store.slabs, found, now)
-            .ok_or(Deleted::NotFound)?;
+        let found = stripe.alive(key.key, found, now).ok_or(Deleted::NotFound)?;
         let id = store.cas_id(place, found.chunk, found.header);
         if how
             .compare

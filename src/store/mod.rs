@@ -93,11 +93,12 @@ mod policy;
 mod reassign;
 mod report;
 mod rewrite;
+mod round;
 mod slab;
 mod snapshot;
 mod storing;
 mod stripe;
-mod sweep;
+
 mod upload;
 mod validate;
 mod view;
@@ -342,6 +343,16 @@ impl Store {
             let stripe = place.stripe(self.stripe_bits) as u64;
             u64::from(counter).wrapping_shl(self.stripe_bits) | stripe
         })
+    }
+
+    /// Starts loading the line of the index for a key with this hash: for many keys at once, so
+    /// that looking for them waits once.
+    fn prefetch_bucket(&self, hash: KeyHash) {
+        let place = hash.place();
+        let bits = place.bucket_bits(self.stripe_bits);
+        if let Some(bucket) = self.hints.bucket(&self.slabs, place, bits) {
+            self.slabs.arena.prefetch(bucket);
+        }
     }
 
     /// The hash of the item in `chunk`, which may be about to change under us.

@@ -143,7 +143,7 @@ impl Lane {
             let found = stripe.item_in(&store.slabs, print, head);
             match found {
                 Some(found) if found.header.has(state::PINNED) => Moved::Stays(Busy::Sending),
-                Some(found) if stripe.alive(&store.slabs, Ok(found), now).is_none() => {
+                Some(found) if stripe.is_dead(&store.slabs, head, found.header, now) => {
                     Moved::Dead(stripe.unlink(&store.slabs, print.bits, found))
                 }
                 // The chunk was read before the lock was held: its owner may be another item now.
@@ -152,6 +152,7 @@ impl Lane {
                 }
                 Some(found) => match spares.pop() {
                     Some(to) => {
+                        stripe.limit_age(&store, found);
                         if head == chunk {
                             stripe.index.replace(&store.slabs, found.slot, to);
                         }

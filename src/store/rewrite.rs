@@ -169,7 +169,7 @@ impl Lane {
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
         let found = stripe.look(&store.slabs, key, self.print(key));
-        let live = stripe.alive(&store.slabs, found, now);
+        let live = stripe.alive(key.key, found, now);
         let checked = StoreRequest {
             compare: request.compare.filter(|&id| id != 0),
             ..*request

@@ -320,7 +320,7 @@ impl Lane {
         let place = key.hash.place();
         let mut stripe = store.stripe(place);
         let found = stripe.look(&store.slabs, key, Print::new(key.hash, store.stripe_bits));
-        let live = stripe.alive(&store.slabs, found, now);
+        let live = stripe.alive(key.key, found, now);
         let stale = match store.judge(place, live.as_ref(), request) {
             Verdict::Store { stale } => stale,
             Verdict::Refuse(outcome) => {
@@ -463,7 +463,7 @@ impl Lane {
         let slabs = &store.slabs;
         let print = Print::new(key.hash, store.stripe_bits);
         let found = stripe.look(slabs, key, print);
-        let live = stripe.alive(slabs, found, now);
+        let live = stripe.alive(key.key, found, now);
         if linking.over.is_some() && linking.over != live.map(|found| found.header.high) {
             return Ok(Placed::Changed);
         }

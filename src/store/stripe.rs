@@ -4,7 +4,7 @@ use crate::base::clock::Now;
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::store::HashedKey;
 use crate::store::bucket::Slot;
-use crate::store::flush::{Flushed, Marks, lift_flushes, note_flush};
+use crate::store::flush::{Flushed, Marks, note_flush};
 use crate::store::index::{Absent, Index, Print};
 use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
@@ -19,9 +19,9 @@ pub(crate) struct Stripe {
     /// others its epoch. The CAS id that clients see has the stripe's number below the counter, so
     /// that no two items ever share one without a counter for all.
     pub(crate) version: u64,
-    /// The version when it was last swept.
-    pub(crate) swept: u64,
-    /// Flushes that it has not been swept for.
+    /// The version when its items were last looked at for their age.
+    pub(crate) aged: u64,
+    /// Flushes that no round has been made for.
     pub(crate) flushed: Option<Flushed>,
     pub(crate) pins: Pins,
 }
@@ -32,7 +32,7 @@ impl Default for Stripe {
         Self {
             index: Index::default(),
             version: 1,
-            swept: 1,
+            aged: 1,
             flushed: None,
             pins: Pins::default(),
         }
@@ -87,42 +87,43 @@ impl Stripe {
         })
     }
 
-    /// The item with this key, if it is alive.
+    /// The item that was found under this key, if it is alive.
     #[inline]
     pub(crate) fn alive(
         &self,
-        slabs: &Slabs,
+        key: Key<'_>,
         found: Result<Found, Absent>,
         now: Now,
     ) -> Option<Found> {
-        let is_dead = |found: &Found| self.death(slabs, found.chunk, found.header, now).is_some();
-        found.ok().filter(|found| !is_dead(found))
+        let is_alive = |found: &Found| self.death(key, found.header, now).is_none();
+        found.ok().filter(is_alive)
     }
 
-    /// Why the item in `chunk` counts as gone, if it does.
+    /// Why the item with this key and header counts as gone, if it does.
     #[inline]
-    pub(crate) fn death(
-        &self,
-        slabs: &Slabs,
-        chunk: ChunkRef,
-        header: Header,
-        now: Now,
-    ) -> Option<Miss> {
+    pub(crate) fn death(&self, key: Key<'_>, header: Header, now: Now) -> Option<Miss> {
         if header.expiry().has_passed(now) {
             return Some(Miss::Expired);
         }
-        let is_flushed = self.flushed.is_some() && self.is_flushed(slabs, chunk, header);
+        let is_flushed = self.flushed.is_some() && self.is_flushed(key, header);
         is_flushed.then_some(Miss::Flushed)
     }
 
-    #[inline(never)]
-    fn is_flushed(&self, slabs: &Slabs, chunk: ChunkRef, header: Header) -> bool {
+    /// Whether the item in `chunk`, with this header, counts as gone.
+    pub(crate) fn is_dead(&self, slabs: &Slabs, chunk: ChunkRef, header: Header, now: Now) -> bool {
+        if self.flushed.is_none() {
+            return header.expiry().has_passed(now);
+        }
         let mut buffer = [0; KEY_LEN_MAX];
         let key = slabs.key_of(chunk, &mut buffer);
+        key.is_some_and(|key| self.death(key, header, now).is_some())
+    }
+
+    #[inline(never)]
+    fn is_flushed(&self, key: Key<'_>, header: Header) -> bool {
         let written = self.version - self.age(header);
-        let kills = |flushed: &Flushed, key: Key<'_>| flushed.kills(key.as_bytes(), written);
         let flushed = self.flushed.as_ref();
-        flushed.is_some_and(|flushed| key.is_some_and(|key| kills(flushed, key)))
+        flushed.is_some_and(|flushed| flushed.kills(key.as_bytes(), written))
     }
 
     /// Writes to the stripe since this item's.
@@ -144,12 +145,6 @@ impl Stripe {
     /// Notes a flush that the store has numbered so. Returns how many steps were and are noted.
     pub(crate) fn flush(&mut self, marks: &Arc<Marks>, number: u64) -> (usize, usize) {
         note_flush(&mut self.flushed, marks, number, self.version)
-    }
-
-    /// Forgets the flushes up to `number`: none of the items that they killed is left. Returns how
-    /// many steps fewer are noted.
-    pub(crate) fn end_sweep(&mut self, number: u64) -> usize {
-        lift_flushes(&mut self.flushed, number)
     }
 
     /// Takes the item out of the index and says who has to free its chunks.
