@@ -12,9 +12,11 @@ const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_SECOND;
 /// Time for background work in one tick: 3 % of a processor while there is much to reclaim.
 const UPKEEP_MAX: Duration = Duration::from_millis(2);
 
-/// The same while memory is above a lowered limit, or a flush has not given its memory back: the
-/// operator waits for it.
-const AWAITED_MAX: Duration = Duration::from_millis(20);
+/// While memory is above a lowered limit, or a flush has not given its memory back, the operator
+/// waits: then it works for so long and pauses for so long, a quarter of a processor. Short, as a
+/// worker may have to wait for the processor meanwhile.
+const AWAITED_MAX: Duration = Duration::from_millis(1);
+const AWAITED_PAUSE: Duration = Duration::from_millis(3);
 
 /// The wall clock in milliseconds since 1970; 0 for a clock set before that.
 pub(crate) fn unix_ms() -> i64 {
@@ -33,22 +35,30 @@ pub(crate) fn run(hub: &Hub, started: Instant) {
     while !hub.is_stopping() {
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         hub.shared.clock.set(elapsed_ms, unix_ms());
-        upkeep(&mut lane, hub.shared.clock.now());
+        let is_awaited = upkeep(&mut lane, hub.shared.clock.now());
+        let pause = until_next_tick(started.elapsed());
         // Stopping unparks this thread; a spurious return only makes one tick come early.
-        thread::park_timeout(until_next_tick(started.elapsed()));
+        thread::park_timeout(if is_awaited {
+            pause.min(AWAITED_PAUSE)
+        } else {
+            pause
+        });
     }
 }
 
-/// The store's background work of one tick. The lane after the workers' is this thread's.
-fn upkeep(lane: &mut Lane, now: Now) {
+/// The store's background work of one tick, or some that is awaited: true if there is more of that.
+/// The lane after the workers' is this thread's.
+fn upkeep(lane: &mut Lane, now: Now) -> bool {
     let started = Instant::now();
     loop {
         let more = lane.maintain(now);
         let is_awaited = lane.store().is_over_limit() || lane.store().flushes_pending() > 0;
         let budget = if is_awaited { AWAITED_MAX } else { UPKEEP_MAX };
         if !more || started.elapsed() >= budget {
-            return;
+            return more && is_awaited;
         }
+        // Where a worker waits for this processor, it is the worker's.
+        thread::yield_now();
     }
 }
 

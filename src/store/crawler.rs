@@ -1,6 +1,6 @@
 //! Background reclaiming: a bounded walk over the pages that frees what is dead.
 
-use crate::base::clock::{Expiry, Now};
+use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
 use crate::store::index::Print;
 use crate::store::lane::Lane;
@@ -23,8 +23,8 @@ pub(crate) struct Crawler {
     due: Vec<(ChunkRef, KeyHash)>,
 }
 
-/// Items that one step looks at, at most: some tens of microseconds.
-const ITEMS_PER_STEP: u32 = 2048;
+/// Items that one step looks at, at most: tens of microseconds, and up to 300 if all are dead.
+const ITEMS_PER_STEP: u32 = 512;
 
 /// Items that are judged one after the other, and looked for in the index at once.
 const BATCH: usize = 16;
@@ -49,11 +49,12 @@ impl Lane {
 
     fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {
         let store = Arc::clone(&self.store);
-        if crawler.round.is_none() {
+        // Not amid a page: of the rest of it nothing is noted.
+        if crawler.round.is_none() && crawler.slot == 0 {
             crawler.round = store.next_round(&mut crawler.stripe);
             if crawler.round.is_some() {
                 // From the start: pages that are new meanwhile come last, and push out no old ones.
-                (crawler.page, crawler.slot) = (0, 0);
+                crawler.page = 0;
             }
         }
         // New pages have nothing to look at: a number that is out of date does no harm.
@@ -64,7 +65,9 @@ impl Lane {
             looked += 1;
             let page = PageId(crawler.page % pages);
             let record = store.slabs.page(page);
-            let due = record.expires() <= now.ticks || crawler.round.is_some();
+            // What has begun is ended, for the same reason.
+            let has_begun = crawler.slot > 0;
+            let due = record.expires() <= now.ticks || crawler.round.is_some() || has_begun;
             if let Some(class) = record.owner()
                 && class != INDEX
                 && due
@@ -132,13 +135,14 @@ impl Lane {
         crawler.slot = if done { 0 } else { end };
         if done && page.expires() <= now.ticks {
             // What was due has been freed; what is left was noted above with the dead. Once more.
-            self.reckon(id, class, now);
+            self.reckon(id, class);
         }
         end - begin
     }
 
-    /// Takes the page's earliest expiry anew, over the items that are left.
-    fn reckon(&self, id: PageId, class: ClassId, now: Now) {
+    /// Takes the page's earliest expiry anew, over the items that are left. What has died or come
+    /// since the walk passed it makes the page due again.
+    fn reckon(&self, id: PageId, class: ClassId) {
         let slabs = &self.store.slabs;
         let page = slabs.page(id);
         page.forget_expiries();
@@ -146,15 +150,7 @@ impl Lane {
             let chunk = slabs.chunk_in(id, class, slot);
             let header = slabs.header(chunk);
             if header.is_linked_item() {
-                // What is dead and still here is pinned: look again in a second, not at once.
-                let expiry = header.expiry();
-                let again = Expiry::from_exptime(1, now);
-                let due = if expiry.has_passed(now) {
-                    again
-                } else {
-                    expiry
-                };
-                slabs.note_expiry(chunk, due);
+                slabs.note_expiry(chunk, header.expiry());
             }
         }
     }
@@ -182,5 +178,52 @@ impl Lane {
         drop(stripe);
         self.tallies(gone.class).crawler_reclaimed.add(1);
         self.discard_dead(gone);
+    }
+}
+
+impl Crawler {
+    /// Whether the expiry of what is in this slot is still to be noted with its page.
+    pub(crate) fn is_to_note(&self, page: PageId, slot: u32) -> bool {
+        self.slot > 0 && self.page == page.0 && slot >= self.slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Expiry;
+    use crate::base::key::Key;
+    use crate::base::settings::StoreSettings;
+    use crate::store::{Store, StoreRequest};
+
+    #[test]
+    fn a_page_is_walked_to_its_end_though_it_takes_several_steps() {
+        let settings = StoreSettings {
+            memory_limit: 8 << 20,
+            ..StoreSettings::default()
+        };
+        let mut lane = Store::new(&settings, 1).unwrap().lane(0);
+        let now = Now::at_second(5);
+        for number in 0..10_000 {
+            let name = format!("key-{number:05}");
+            let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+            // In each page some die early, and most of the others later.
+            let ttl = match number % 1000 {
+                0 => 1,
+                1..600 => 0,
+                _ => 10,
+            };
+            let request = StoreRequest {
+                expiry: Expiry::from_exptime(ttl, now),
+                ..StoreRequest::default()
+            };
+            lane.put(&key, &request, b"v", now).unwrap();
+        }
+        for (later, left) in [(0, 10_000), (2, 9_990), (12, 5_990)] {
+            while lane.maintain(now.plus_seconds(later)) {
+                lane.store.validate();
+            }
+            assert_eq!(lane.store.snapshot().items, left, "after {later} s");
+        }
     }
 }

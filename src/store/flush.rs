@@ -126,52 +126,44 @@ impl Marks {
 
 /// How far a stripe had been written to by some flushes.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+pub(crate) struct Step {
     /// The last of them.
-    number: u64,
+    pub(crate) number: u64,
     /// The stripe's version when they came.
-    version: u64,
+    pub(crate) version: u64,
 }
 
 /// What a stripe knows of the flushes that no round has been made for.
 #[derive(Debug)]
 pub(crate) struct Flushed {
     marks: Arc<Marks>,
-    /// In order, and never empty.
-    steps: Vec<Step>,
     /// The last flush that a round has been made for.
     lifted: u64,
+    last: Step,
+    /// Those before that one, in order. Mostly there is none: most stripes are not written to
+    /// between two flushes.
+    earlier: Vec<Step>,
 }
 
 impl Flushed {
-    /// Of a stripe that knows of no flush before this one: all have been lifted.
-    fn new(marks: Arc<Marks>, number: u64) -> Self {
-        Self {
-            marks,
-            steps: vec![],
-            lifted: number - 1,
-        }
-    }
-
     /// Whether an item with this key, written at this version of the stripe, has been flushed.
     pub(crate) fn kills(&self, key: &[u8], written: u64) -> bool {
         let Some(number) = self.marks.last_of(key).filter(|&last| last > self.lifted) else {
             return false;
         };
-        let step = self.steps.partition_point(|step| step.number < number);
-        self.steps
-            .get(step)
-            .is_some_and(|step| written <= step.version)
+        let at = self.earlier.partition_point(|step| step.number < number);
+        written <= self.earlier.get(at).unwrap_or(&self.last).version
     }
 
     /// Notes a flush.
-    fn note(&mut self, marks: &Arc<Marks>, number: u64, version: u64) {
+    fn note(&mut self, marks: &Arc<Marks>, step: Step) {
         self.marks = Arc::clone(marks);
-        match self.steps.last_mut() {
-            Some(last) if last.version == version => last.number = number,
-            _ => self.steps.push(Step { number, version }),
+        let last = std::mem::replace(&mut self.last, step);
+        if last.version == step.version {
+            return;
         }
-        if self.steps.len() > self.marks.len() + STEPS_SLACK {
+        self.earlier.push(last);
+        if self.earlier.len() > self.marks.len() + STEPS_SLACK {
             self.forget_useless_steps();
         }
     }
@@ -179,39 +171,43 @@ impl Flushed {
     /// Drops the steps of marks that younger ones have taken the place of.
     fn forget_useless_steps(&mut self) {
         let mut before = self.lifted;
-        self.steps.retain(|step| {
+        self.earlier.retain(|step| {
             let from = std::mem::replace(&mut before, step.number);
             self.marks.has_between(from, step.number)
         });
     }
 }
 
-/// A stripe's part of a flush. Returns how many steps it had noted before and has now.
-pub(crate) fn note_flush(
-    flushed: &mut Option<Flushed>,
-    marks: &Arc<Marks>,
-    number: u64,
-    version: u64,
-) -> (usize, usize) {
-    let flushed = flushed.get_or_insert_with(|| Flushed::new(Arc::clone(marks), number));
-    let before = flushed.steps.len();
-    flushed.note(marks, number, version);
-    (before, flushed.steps.len())
+/// A stripe's part of a flush. Returns how many steps more it keeps.
+pub(crate) fn note_flush(flushed: &mut Option<Flushed>, marks: &Arc<Marks>, step: Step) -> isize {
+    let Some(flushed) = flushed else {
+        *flushed = Some(Flushed {
+            marks: Arc::clone(marks),
+            // It knows of no flush before this one: all have been lifted.
+            lifted: step.number - 1,
+            last: step,
+            earlier: vec![],
+        });
+        return 0;
+    };
+    let before = flushed.earlier.len();
+    flushed.note(marks, step);
+    flushed.earlier.len() as isize - before as isize
 }
 
-/// Forgets the flushes up to `number`. Returns how many steps fewer are noted.
-fn lift_flushes(flushed: &mut Option<Flushed>, number: u64) -> usize {
+/// Forgets the flushes up to `number`. Returns how many steps fewer are kept.
+fn lift_flushes(flushed: &mut Option<Flushed>, number: u64) -> isize {
     let Some(state) = flushed else {
         return 0;
     };
-    let before = state.steps.len();
-    state.steps.retain(|step| step.number > number);
+    let before = state.earlier.len();
+    state.earlier.retain(|step| step.number > number);
     state.lifted = number;
-    let lifted = before - state.steps.len();
-    if state.steps.is_empty() {
+    let lifted = before - state.earlier.len();
+    if state.last.number <= number {
         *flushed = None;
     }
-    lifted
+    lifted as isize
 }
 
 /// A flush that is to come.
@@ -331,11 +327,12 @@ impl Store {
         flushes.number += 1;
         flushes.marks = Arc::new(flushes.marks.with(prefix, flushes.number));
         self.show_pending(flushes);
-        for stripe in &self.stripes {
-            let (before, after) = stripe.lock().flush(&flushes.marks, flushes.number);
-            self.flush_steps.fetch_add(after, Ordering::Relaxed);
-            self.flush_steps.fetch_sub(before, Ordering::Relaxed);
-        }
+        let (marks, number) = (&flushes.marks, flushes.number);
+        let stripes = self.stripes.iter();
+        let more: isize = stripes
+            .map(|stripe| stripe.lock().flush(marks, number))
+            .sum();
+        self.flush_steps.fetch_add(more, Ordering::Relaxed);
     }
 
     fn has_room_for_steps(&self) -> bool {
@@ -375,9 +372,9 @@ impl Store {
 }
 
 /// Steps that all stripes together may have.
-fn steps_max(limit: u64) -> usize {
+fn steps_max(limit: u64) -> isize {
     let bytes = (limit / STEPS_SHARE).max(STEPS_BYTES_MIN);
-    bytes as usize / size_of::<Step>()
+    bytes as isize / size_of::<Step>() as isize
 }
 
 #[cfg(test)]
@@ -434,13 +431,14 @@ mod tests {
         for number in 1..=1000_u64 {
             let prefix = format!("tag{:03}:", number % 250);
             all = Arc::new(all.with(prefix.as_bytes(), number));
-            note_flush(&mut flushed, &all, number, number * 10);
+            let version = number * 10;
+            note_flush(&mut flushed, &all, Step { number, version });
             let flushed = flushed.as_ref().unwrap();
             let key = format!("{prefix}key");
             assert!(flushed.kills(key.as_bytes(), number * 10));
             assert!(!flushed.kills(key.as_bytes(), number * 10 + 1));
             assert!(
-                flushed.steps.len() <= 250 + STEPS_SLACK,
+                flushed.earlier.len() <= 250 + STEPS_SLACK,
                 "only what is of use"
             );
         }

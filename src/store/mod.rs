@@ -131,7 +131,7 @@ use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Values up to this length are copied out under the stripe lock, longer ones are pinned. Copying
 /// 16 KiB takes about a microsecond, no longer than the lock may be held.
@@ -188,7 +188,7 @@ pub struct Store {
     /// Marks that have not been lifted yet.
     flushes_pending: AtomicU32,
     /// What all stripes have noted of them.
-    flush_steps: AtomicUsize,
+    flush_steps: AtomicIsize,
     mover: CachePadded<Mutex<Mover>>,
     /// The number of the class whose requests do a share of the page move that is under way.
     drained_for: AtomicU8,
@@ -268,7 +268,7 @@ impl Store {
             flushes: Mutex::default(),
             flush_due: AtomicU64::new(u64::MAX),
             flushes_pending: AtomicU32::new(0),
-            flush_steps: AtomicUsize::new(0),
+            flush_steps: AtomicIsize::new(0),
             mover: CachePadded::default(),
             drained_for: AtomicU8::new(0),
             order: Mutex::default(),

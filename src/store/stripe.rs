@@ -4,7 +4,7 @@ use crate::base::clock::Now;
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::store::HashedKey;
 use crate::store::bucket::Slot;
-use crate::store::flush::{Flushed, Marks, note_flush};
+use crate::store::flush::{Flushed, Marks, Step, note_flush};
 use crate::store::index::{Absent, Index, Print};
 use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
@@ -142,9 +142,10 @@ impl Stripe {
         self.version
     }
 
-    /// Notes a flush that the store has numbered so. Returns how many steps were and are noted.
-    pub(crate) fn flush(&mut self, marks: &Arc<Marks>, number: u64) -> (usize, usize) {
-        note_flush(&mut self.flushed, marks, number, self.version)
+    /// Notes a flush that the store has numbered so. Returns how many steps more are kept.
+    pub(crate) fn flush(&mut self, marks: &Arc<Marks>, number: u64) -> isize {
+        let version = self.version;
+        note_flush(&mut self.flushed, marks, Step { number, version })
     }
 
     /// Takes the item out of the index and says who has to free its chunks.

@@ -143,7 +143,9 @@ impl Store {
             );
             if linked {
                 held += 1;
-                self.validate_expiry(record.expires(), header);
+                if !self.crawler.lock().is_to_note(page, slot) {
+                    self.validate_expiry(record.expires(), header);
+                }
             } else if stocked.contains(&chunk) {
                 held += 1;
             }
