@@ -255,6 +255,29 @@ fn stat(group: &str) -> Ask<'_> {
 }
 
 #[test]
+fn every_request_with_a_key_is_counted_by_its_prefix() {
+    let mut talk = Talk::new(settings());
+    assert_eq!(talk.status(&stat("detail on")), 0);
+    for (opcode, extras) in [
+        (0x1c, &[0; 4][..]), // touch
+        (0x05, &[0; 20]),    // increment
+        (0x1c, &[0; 4]),
+        (0x04, &[]), // delete
+    ] {
+        talk.ask(&Ask {
+            opcode,
+            extras,
+            key: b"a:b",
+            ..Ask::default()
+        });
+    }
+    let (dump, _) = talk.ask(&stat("detail dump"));
+    let counted = &dump[0].body;
+    let line = b"PREFIX a get 2 hit 1 set 1 del 1\r\n";
+    assert!(counted.windows(line.len()).any(|part| part == line));
+}
+
+#[test]
 fn a_group_of_numbers_ends_with_an_empty_packet() {
     let mut talk = Talk::new(settings());
     for (group, first) in [("", "pid42"), ("settings", "maxbytes67108864")] {

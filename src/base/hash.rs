@@ -3,12 +3,11 @@
 //! ```text
 //!   63      56 55                 32 31                                0
 //!   ┌─────────┬─────────────────────┬──────────────────────────────────┐
-//!   │  tag 8  │   ghost check 24    │   place 32: stripe, then bucket  │
+//!   │  tag 8  │         -           │   place 32: stripe, then bucket  │
 //!   └─────────┴─────────────────────┴──────────────────────────────────┘
 //! ```
 //!
-//! The parts do not overlap, so a tag says something new about a key whose bucket is known, and a
-//! ghost's check bits say something new about a key whose bucket and tag are known.
+//! The parts do not overlap, so a tag says something new about a key whose bucket is known.
 
 use crate::base::key::Key;
 use ahash::RandomState;
@@ -36,13 +35,6 @@ impl KeyHash {
     #[must_use]
     pub fn tag(self) -> u8 {
         (self.0 >> 56) as u8
-    }
-
-    /// 24 bits that tell a ghost's key from others with the same place and tag.
-    #[inline]
-    #[must_use]
-    pub fn ghost_check(self) -> u32 {
-        (self.0 >> 32) as u32 & 0x00ff_ffff
     }
 }
 

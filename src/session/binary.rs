@@ -200,6 +200,8 @@ fn run_touch(
     let found = context.lane.fetch(&hashed, how, context.now, |item| {
         (item.class(), item.cas(), item.client_flags())
     });
+    let hit = matches!(found, Fetched::Hit(_));
+    tally::prefix_get(context.shared, key.as_bytes(), hit);
     match found {
         Fetched::Hit((class, cas, client_flags)) => {
             tally::touch_hit(context.counters, class);
@@ -346,6 +348,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
     else {
         return;
     };
+    tally::prefix_set(context.shared, key.as_bytes());
     let now = context.now;
     let how = Arith {
         delta,

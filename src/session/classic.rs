@@ -178,6 +178,7 @@ fn delete(turn: &mut Turn<'_, '_>, key: Key<'_>, noreply: bool) {
 }
 
 fn arith(turn: &mut Turn<'_, '_>, line: &ArithLine<'_>) {
+    tally::prefix_set(turn.shared(), line.key.as_bytes());
     let key = turn.context.lane.hashed(line.key);
     let how = Arith {
         delta: line.delta,
@@ -208,11 +209,13 @@ fn touch(turn: &mut Turn<'_, '_>, line: &TouchLine<'_>) {
         touch: Some(turn.expiry(line.exptime)),
         peek: false,
     };
-    match turn
+    let found = turn
         .context
         .lane
-        .fetch(&key, how, turn.context.now, |item| item.class())
-    {
+        .fetch(&key, how, turn.context.now, |item| item.class());
+    let hit = matches!(found, Fetched::Hit(_));
+    tally::prefix_get(turn.shared(), line.key.as_bytes(), hit);
+    match found {
         Fetched::Hit(class) => {
             tally::touch_hit(turn.counters(), class);
             turn.say_unless(line.noreply, b"TOUCHED\r\n");

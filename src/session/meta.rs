@@ -96,6 +96,7 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
     let read = |item: &mut Item<'_>| write_hit(item, request, now, bytes);
     match context.lane.meta_fetch(&key, &how, now, read) {
         Ok(Fetched::Hit(hit)) => {
+            tally::prefix_get(context.shared, key.key.as_bytes(), !hit.created);
             count_get(context, request, &hit);
             if let Some(pinned) = hit.pinned {
                 out.push_value(pinned);
@@ -103,6 +104,7 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
             }
         }
         Ok(Fetched::Miss(miss)) => {
+            tally::prefix_get(context.shared, key.key.as_bytes(), false);
             tally::get_miss(context.counters, miss);
             if !flags.has(b'q') {
                 answer(request, Code::Miss, out.bytes_mut());
@@ -225,6 +227,7 @@ fn answer_unless_quiet(request: &MetaRequest<'_>, code: Code, out: &mut Vec<u8>)
 // ---- ms
 
 fn begin_set(turn: &mut Turn<'_, '_>, line: &[u8], request: &MetaRequest<'_>) -> State {
+    tally::prefix_set(turn.shared(), request.key.key().as_bytes());
     let incoming = Incoming {
         key: turn.context.lane.hashed(request.key.key()),
         request: store_request(request, turn.context.now),
@@ -331,6 +334,7 @@ fn run_delete(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Ve
         explicit_cas: flags.explicit_cas,
     };
     let key = context.lane.hashed(request.key.key());
+    tally::prefix_delete(context.shared, key.key.as_bytes());
     let code = match meta_delete(context, &key, &how) {
         Deleted::Deleted(class) => {
             if !how.invalidate {
@@ -367,6 +371,7 @@ fn run_arithmetic(
     out: &mut Vec<u8>,
 ) {
     let (now, flags) = (context.now, &request.flags);
+    tally::prefix_set(context.shared, request.key.key().as_bytes());
     let down = direction == Direction::Down;
     let how = Arith {
         delta: flags.delta,

@@ -123,14 +123,14 @@ pub(super) fn login(counters: &Counters, succeeded: bool) {
     }
 }
 
-/// Prefix statistics of a read (`stats detail`).
+/// Prefix statistics of a read or a touch (`stats detail`).
 #[inline]
 pub(super) fn prefix_get(shared: &Shared, key: &[u8], hit: bool) {
     let what = if hit { Recorded::Hit } else { Recorded::Miss };
     shared.prefixes.record(key, what);
 }
 
-/// Prefix statistics of a store that was asked for.
+/// Prefix statistics of a store or a count that was asked for.
 #[inline]
 pub(super) fn prefix_set(shared: &Shared, key: &[u8]) {
     shared.prefixes.record(key, Recorded::Set);

@@ -105,7 +105,7 @@ impl Lane {
         if crawler.slot == 0 {
             page.forget_expiries();
         }
-        let used = page.bump().min(store.slabs.chunks_per_page(class));
+        let used = store.slabs.slots_used(id, class).end;
         let end = used.min(crawler.slot + ITEMS_PER_STEP);
         // Since the last step the page may have got an owner with fewer chunks.
         let begin = crawler.slot.min(end);
@@ -146,7 +146,7 @@ impl Lane {
         let slabs = &self.store.slabs;
         let page = slabs.page(id);
         page.forget_expiries();
-        for slot in 0..page.bump().min(slabs.chunks_per_page(class)) {
+        for slot in slabs.slots_used(id, class) {
             let chunk = slabs.chunk_in(id, class, slot);
             let header = slabs.header(chunk);
             if header.is_linked_item() {

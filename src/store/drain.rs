@@ -107,7 +107,7 @@ impl Lane {
         let store = Arc::clone(&self.store);
         let drain = mover.drain.as_mut()?;
         let evict = drain.evicts() && store.evict;
-        let end = store.slabs.page(drain.page).bump();
+        let end = store.slabs.slots_used(drain.page, drain.class).end;
         let until = end.min(drain.slot.saturating_add(slots));
         while drain.slot < until {
             let chunk = store.slabs.chunk_in(drain.page, drain.class, drain.slot);
@@ -240,7 +240,7 @@ impl Lane {
                 .item_classes()
                 .filter(|&class| class != taker);
             return others.any(|class| {
-                let page = store.empty_page_of(class);
+                let page = store.slabs.empty_page(class);
                 page.is_some_and(|page| self.empty_for(taker, page, &mut mover, now))
             });
         }
@@ -326,14 +326,6 @@ impl Store {
         };
         let first = if failures == 0 { oldest() } else { None };
         first.or_else(|| self.page_behind_hand(class))
-    }
-
-    /// A page of `class` with nothing in it.
-    fn empty_page_of(&self, class: ClassId) -> Option<PageId> {
-        let chunks = self.slabs.chunks_per_page(class);
-        let state = self.slabs.lock(class);
-        let mut pages = state.pages.iter().copied();
-        pages.find(|&page| self.slabs.page(page).free_in(chunks) == chunks)
     }
 
     /// The page of `class` that the hand has passed last: its items were judged most recently.

@@ -219,7 +219,7 @@ impl Store {
             factor: settings.growth_factor,
             chunk_min: settings
                 .chunk_size_min
-                .map(|bytes| bytes + item::HEADER as u32),
+                .map(|bytes| bytes.saturating_add(item::HEADER as u32)),
             unit: 1 << geometry.unit_shift,
             sparse: limit < 32 << 20,
             page_size: 1 << geometry.page_shift,

@@ -103,7 +103,9 @@ impl Store {
         let hand = state.pages.get(state.hand.0).copied();
         drop(state);
         let age = hand.and_then(|page| {
-            let headers = (0..self.slabs.page(page).bump())
+            let headers = self
+                .slabs
+                .slots_used(page, class)
                 .map(|slot| self.slabs.header(self.slabs.chunk_in(page, class, slot)));
             headers
                 .filter(|header| header.is_linked_item() && header.has(state::LINKED))

@@ -4,7 +4,7 @@ use crate::store::Store;
 use crate::store::counters::ClassSums;
 use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
-use crate::store::slab::{ChunkRef, INDEX, PageId};
+use crate::store::slab::{ChunkRef, ClassState, INDEX, PageId};
 use std::collections::{HashMap, HashSet};
 
 /// What the walk over the index has counted.
@@ -96,10 +96,15 @@ impl Store {
         }
         for class in self.slabs.table.item_classes() {
             let state = self.slabs.lock(class);
-            let mut free = 0;
+            let (mut free, mut empty) = (0, 0);
+            let chunks = self.slabs.chunks_per_page(class);
             for &page in &state.pages {
-                free += u64::from(self.validate_page(page, class, census, &stocked));
+                let free_here = self.validate_page(page, class, census, &stocked);
+                free += u64::from(free_here);
+                empty += usize::from(free_here == chunks);
             }
+            assert_eq!(state.empty, empty, "pages with nothing in them");
+            self.validate_list(&state, chunks);
             assert_eq!(state.free, free, "free chunks of class {class:?}");
         }
         assert!(
@@ -118,6 +123,18 @@ impl Store {
             owned + drained,
             u64::from(self.slabs.pages_used()),
             "every page in use is somebody's, or being emptied"
+        );
+    }
+
+    /// Each page with a free chunk is on its class's list, and each page once.
+    fn validate_list(&self, state: &ClassState, chunks: u32) {
+        let records = || state.pages.iter().map(|&page| self.slabs.page(page));
+        let listed = records().filter(|record| record.is_listed()).count();
+        assert_eq!(state.partial.len(), listed, "a page is on the list once");
+        let mut others = records().filter(|record| !record.is_listed());
+        assert!(
+            others.all(|record| record.free_in(chunks) == 0),
+            "a page with a free chunk is on the list"
         );
     }
 

@@ -56,7 +56,7 @@ pub(crate) struct ClassTable {
 pub(crate) struct Spacing {
     /// Ratio between neighbours, as memcached's `-f`; `None` for the built-in table.
     pub(crate) factor: Option<f64>,
-    /// The smallest chunk wanted.
+    /// The smallest chunk wanted; above [`WHOLE_MAX`] that.
     pub(crate) chunk_min: Option<u32>,
     /// Chunk sizes are multiples of this: the unit of item references.
     pub(crate) unit: u32,
@@ -69,9 +69,10 @@ pub(crate) struct Spacing {
 impl ClassTable {
     /// Builds the table.
     pub(crate) fn new(spacing: Spacing) -> Self {
+        let chunk_min = spacing.chunk_min.unwrap_or(CHUNK_MIN).min(WHOLE_MAX);
         let mut sizes = match spacing.factor {
-            Some(factor) => geometric(factor, spacing.chunk_min.unwrap_or(CHUNK_MIN)),
-            None => built_in(spacing.chunk_min.unwrap_or(CHUNK_MIN), spacing.sparse),
+            Some(factor) => geometric(factor, chunk_min),
+            None => built_in(chunk_min, spacing.sparse),
         };
         for size in &mut sizes {
             *size = size.next_multiple_of(spacing.unit);
@@ -235,6 +236,23 @@ mod tests {
                 Some(table.piece(left as usize)),
                 table.fitting(left as usize)
             );
+        }
+    }
+
+    #[test]
+    fn a_smallest_chunk_that_is_too_large_is_the_largest() {
+        for factor in [None, Some(1.25)] {
+            for chunk_min in [16_384, 16_385, 1 << 20, u32::MAX] {
+                let table = ClassTable::new(Spacing {
+                    factor,
+                    chunk_min: Some(chunk_min),
+                    unit: 8,
+                    sparse: true,
+                    page_size: 64 << 10,
+                });
+                assert_eq!(table.fitting(1), Some(ClassId(1)));
+                assert_eq!(table.size(ClassId(1)), WHOLE_MAX);
+            }
         }
     }
 

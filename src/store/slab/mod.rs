@@ -33,6 +33,7 @@ use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 use pool::Pool;
 use std::io;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -113,8 +114,10 @@ impl Geometry {
 pub(crate) struct ClassState {
     /// Its pages, in the order the hand visits them.
     pub(crate) pages: Vec<PageId>,
-    /// Those of them with a free chunk; each is on it once.
-    partial: Vec<PageId>,
+    /// Those of them with a free chunk, each once, and some that have filled up since.
+    pub(crate) partial: Vec<PageId>,
+    /// Pages with nothing in them.
+    pub(crate) empty: usize,
     /// Free chunks in all of them.
     pub(crate) free: u64,
     /// New items in the order they came.
@@ -319,14 +322,14 @@ impl Slabs {
                 }
                 continue;
             };
-            match self.pop_chunk(page, class) {
+            match self.pop_chunk(state, page, class) {
                 Some(chunk) => {
                     out.push(chunk);
-                    state.free -= 1;
                     taken += 1;
                 }
                 None => {
                     state.partial.pop();
+                    self.page(page).set_listed(false);
                 }
             }
         }
@@ -334,8 +337,15 @@ impl Slabs {
     }
 
     /// A free chunk of one page: one that was used before, else the next untouched one.
-    fn pop_chunk(&self, page: PageId, class: ClassId) -> Option<ChunkRef> {
+    fn pop_chunk(&self, state: &mut ClassState, page: PageId, class: ClassId) -> Option<ChunkRef> {
         let record = self.page(page);
+        let chunks = self.chunks_per_page(class);
+        let free = record.free_in(chunks);
+        if free == 0 {
+            return None;
+        }
+        state.free -= 1;
+        state.empty -= usize::from(free == chunks);
         if let Some(slot) = record.free_head() {
             let chunk = self.chunk_in(page, class, slot);
             let next = self.arena.load(self.offset(chunk) + 8) as u32;
@@ -343,13 +353,20 @@ impl Slabs {
             return Some(chunk);
         }
         let slot = record.bump();
-        (slot < self.chunks_per_page(class)).then(|| {
-            let chunk = self.chunk_in(page, class, slot);
-            // What an earlier owner of the page left here must not look like a linked item.
-            self.arena.store(self.offset(chunk), 0);
-            record.set_bump(slot + 1);
-            chunk
-        })
+        let chunk = self.chunk_in(page, class, slot);
+        // What an earlier owner of the page left here must not look like a linked item.
+        self.arena.store(self.offset(chunk), 0);
+        record.set_bump(slot + 1);
+        Some(chunk)
+    }
+
+    /// Puts a page on its class's list of those with a free chunk.
+    fn list(&self, state: &mut ClassState, page: PageId) {
+        let record = self.page(page);
+        if !record.is_listed() {
+            record.set_listed(true);
+            state.partial.push(page);
+        }
     }
 
     fn add_page(&self, state: &mut ClassState, class: ClassId) -> bool {
@@ -373,7 +390,8 @@ impl Slabs {
         self.page(page).assign(class);
         state.free += u64::from(self.chunks_per_page(class));
         state.pages.push(page);
-        state.partial.push(page);
+        state.empty += 1;
+        self.list(state, page);
         self.note_pages(class, state);
     }
 
@@ -390,7 +408,6 @@ impl Slabs {
         let page = self.page_of(chunk);
         let record = self.page(page);
         debug_assert_eq!(record.class(), class, "a chunk goes back to its own class");
-        let was_full = record.free_head().is_none() && record.bump() == self.chunks_per_page(class);
         let slot = self.slot_of(chunk, class);
         let next = record.push_free(slot);
         self.arena.store(self.offset(chunk), 0);
@@ -398,10 +415,10 @@ impl Slabs {
         if record.is_draining() {
             return;
         }
+        let chunks = self.chunks_per_page(class);
         state.free += 1;
-        if was_full && !state.partial.contains(&page) {
-            state.partial.push(page);
-        }
+        state.empty += usize::from(record.free_in(chunks) == chunks);
+        self.list(state, page);
     }
 
     /// Takes `page` out of its class: no chunk of it is handed out from here on, and chunks that
@@ -414,10 +431,15 @@ impl Slabs {
             return false;
         };
         state.pages.swap_remove(position);
-        state.partial.retain(|&other| other != page);
         state.hand.1 = 0; // the page under the hand may be another one now
         let record = self.page(page);
-        state.free -= u64::from(record.free_in(self.chunks_per_page(class)));
+        if record.is_listed() {
+            state.partial.retain(|&other| other != page);
+            record.set_listed(false);
+        }
+        let (chunks, free) = self.free_of(page, class);
+        state.free -= u64::from(free);
+        state.empty -= usize::from(free == chunks);
         record.set_draining(true);
         self.note_pages(class, &state);
         true
@@ -429,9 +451,8 @@ impl Slabs {
         let record = self.page(page);
         let class = record.class();
         let mut state = self.lock(class);
-        let chunks = self.chunks_per_page(class);
         record.set_draining(false);
-        let free = record.free_in(chunks);
+        let (chunks, free) = self.free_of(page, class);
         if free == chunks {
             record.release();
             return 0;
@@ -439,10 +460,35 @@ impl Slabs {
         state.pages.push(page);
         state.free += u64::from(free);
         if free > 0 {
-            state.partial.push(page);
+            self.list(&mut state, page);
         }
         self.note_pages(class, &state);
         chunks - free
+    }
+
+    /// The chunks of a page of `class`, and how many of them are free; with its lock.
+    fn free_of(&self, page: PageId, class: ClassId) -> (u32, u32) {
+        let chunks = self.chunks_per_page(class);
+        (chunks, self.page(page).free_in(chunks))
+    }
+
+    /// A page of `class` with nothing in it.
+    pub(crate) fn empty_page(&self, class: ClassId) -> Option<PageId> {
+        let state = self.lock(class);
+        if state.empty == 0 {
+            return None;
+        }
+        let is_empty = |page| {
+            let (chunks, free) = self.free_of(page, class);
+            free == chunks
+        };
+        state.partial.iter().copied().find(|&page| is_empty(page))
+    }
+
+    /// The slots of a page of `class` that have been handed out. Without the class's lock the page
+    /// may be another's by now: then these are no items, but none is beyond the page.
+    pub(crate) fn slots_used(&self, page: PageId, class: ClassId) -> Range<u32> {
+        0..self.page(page).bump().min(self.chunks_per_page(class))
     }
 
     /// Of the first pages of `class` that have a free chunk, the one that has most of them; not

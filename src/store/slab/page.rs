@@ -22,6 +22,7 @@ const NO_SLOT: u32 = u32::MAX;
 pub(crate) struct Page {
     class: AtomicU8,
     draining: AtomicBool,
+    listed: AtomicBool,
     bump: AtomicU32,
     free_head: AtomicU32,
     free_count: AtomicU32,
@@ -34,6 +35,7 @@ impl Default for Page {
         Self {
             class: AtomicU8::new(NOBODY),
             draining: AtomicBool::new(false),
+            listed: AtomicBool::new(false),
             bump: AtomicU32::new(0),
             free_head: AtomicU32::new(NO_SLOT),
             free_count: AtomicU32::new(0),
@@ -80,6 +82,15 @@ impl Page {
 
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Release);
+    }
+
+    /// Whether it is on its class's list of pages with a free chunk.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_listed(&self, listed: bool) {
+        self.listed.store(listed, Ordering::Relaxed);
     }
 
     /// How many chunks have ever been handed out.

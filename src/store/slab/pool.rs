@@ -69,7 +69,8 @@ impl Slabs {
     fn take_fresh(&self, pool: &mut Pool) -> Option<PageId> {
         (pool.fresh < self.record_count()).then(|| {
             pool.fresh += 1;
-            self.pages_touched.store(pool.fresh, Ordering::Relaxed);
+            // With it, whoever sees the number also sees the page's record.
+            self.pages_touched.store(pool.fresh, Ordering::Release);
             PageId(pool.fresh - 1)
         })
     }
@@ -100,7 +101,7 @@ impl Slabs {
 
     /// Number of pages there have been so far; those from here on have no owner.
     pub(crate) fn page_total(&self) -> u32 {
-        self.pages_touched.load(Ordering::Relaxed)
+        self.pages_touched.load(Ordering::Acquire)
     }
 
     /// Pages that may be in use.
