@@ -8,8 +8,10 @@
 //!   4. when all its chunks are free it belongs to nobody; else it returns to its class
 //! ```
 //!
-//! A pinned item or one that is still being uploaded keeps its page where it is. One page moves at
-//! a time and in steps, see [`drain`](super::drain).
+//! A pinned item or one that is still being uploaded keeps its page where it is. An item of more
+//! than [`PARTS_MAX`] chunks is evicted instead: to move one of them, its stripe would be locked
+//! for as long as it takes to walk them all. One page moves at a time and in steps, see
+//! [`drain`](super::drain).
 
 use crate::base::clock::Now;
 use crate::base::hash::{KeyHash, Place};
@@ -20,7 +22,7 @@ use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
 use crate::store::reassign::Surplus;
 use crate::store::slab::{ChunkRef, PageId, RingEntry};
-use crate::store::stripe::{Found, Unlinked};
+use crate::store::stripe::{Found, Stripe, Unlinked};
 use crate::store::{Busy, Store};
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -55,6 +57,10 @@ const SPARES: usize = 16;
 
 /// Evictions for them at most; after that the rest is left to the next step.
 const SPARING_MAX: u64 = 256;
+
+/// Chunks of an item that is moved, at most: 64 MiB, and 16 MiB where pages have 64 KiB. Walking so
+/// many takes some 100 us, the longest that anything holds a stripe.
+const PARTS_MAX: u32 = 1024;
 
 /// A step is over: enough has been evicted for it.
 pub(crate) struct Later;
@@ -147,20 +153,20 @@ impl Lane {
                     Moved::Dead(stripe.unlink(&store.slabs, print.bits, found))
                 }
                 // The chunk was read before the lock was held: its owner may be another item now.
-                Some(found) if head != chunk && store.before(found, chunk).is_none() => {
-                    Moved::Nothing
+                Some(found) if !store.holds(found, chunk) => Moved::Nothing,
+                Some(found) if evict && !store.is_movable(found) => {
+                    Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found))
                 }
-                Some(found) => match spares.pop() {
-                    Some(to) => {
-                        stripe.limit_age(&store, found);
-                        if head == chunk {
-                            stripe.index.replace(&store.slabs, found.slot, to);
+                Some(found) if !store.is_movable(found) => Moved::Stays(Busy::NoMemory),
+                Some(found) => {
+                    let place = hash.place();
+                    match store.relocate(&mut stripe, found, chunk, place, spares) {
+                        Moved::Stays(Busy::NoMemory) if evict => {
+                            Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found))
                         }
-                        store.relocate(found, chunk, to, hash.place())
+                        moved => moved,
                     }
-                    None if !evict => Moved::Stays(Busy::NoMemory),
-                    None => Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found)),
-                },
+                }
                 None => Moved::Nothing,
             }
         };
@@ -238,24 +244,47 @@ impl Store {
         Some((head, self.hash_of(head)?))
     }
 
-    /// Copies one chunk of a linked item, under its stripe's lock, and points everything to `to`.
-    ///
-    /// The index is the caller's; here it is the chain that is mended.
-    fn relocate(&self, found: Found, from: ChunkRef, to: ChunkRef, place: Place) -> Moved {
+    /// Whether `chunk` says that it is the item's; with its stripe's lock.
+    fn holds(&self, found: Found, chunk: ChunkRef) -> bool {
+        let owner = || self.slabs.owner_of(self.slabs.header(chunk));
+        chunk == found.chunk || owner() == Some(found.chunk)
+    }
+
+    fn is_movable(&self, found: Found) -> bool {
+        let value_len = self.slabs.value_len(found.chunk, found.header);
+        value_len / self.slabs.table.size(self.slabs.table.largest()) < PARTS_MAX
+    }
+
+    /// Copies one chunk of a linked item, under its stripe's lock, and points everything to the
+    /// copy. Without a spare chunk for it the item stays.
+    fn relocate(
+        &self,
+        stripe: &mut Stripe,
+        found: Found,
+        from: ChunkRef,
+        place: Place,
+        spares: &mut Vec<ChunkRef>,
+    ) -> Moved {
+        let before = (from != found.chunk).then(|| self.before(found, from));
+        if before == Some(None) {
+            return Moved::Nothing;
+        }
+        let Some(to) = spares.pop() else {
+            return Moved::Stays(Busy::NoMemory);
+        };
+        stripe.limit_age(self, found);
         let slabs = &self.slabs;
         let header = slabs.header(from);
         let len = slabs.part_at(from, header) - slabs.offset(from) + header.part_len as usize;
         slabs.arena.copy(slabs.offset(from), slabs.offset(to), len);
         slabs.note_expiry(to, found.header.expiry());
-        let mut fresh = None;
-        if from == found.chunk {
-            self.adopt_chain(to, header);
-            if !header.has(state::MAIN) {
-                fresh = Some(RingEntry::new(to, place));
-            }
-        } else if let Some((before, header)) = self.before(found, from) {
+        if let Some((before, header)) = before.flatten() {
             self.slabs.set_next(before, header, to);
+            return Moved::Relocated { from, fresh: None };
         }
+        stripe.index.replace(slabs, found.slot, to);
+        self.adopt_chain(to, header);
+        let fresh = (!header.has(state::MAIN)).then(|| RingEntry::new(to, place));
         Moved::Relocated { from, fresh }
     }
 
@@ -275,7 +304,8 @@ impl Store {
         }
     }
 
-    /// The chunk before `part` in an item's chain, if `part` is in it.
+    /// The chunk before `part` in an item's chain, if `part` is in it: what has been an item of the
+    /// same first chunk may not all be free yet.
     fn before(&self, found: Found, part: ChunkRef) -> Option<(ChunkRef, Header)> {
         let (mut chunk, mut header) = (found.chunk, found.header);
         loop {
@@ -297,13 +327,65 @@ mod tests {
     use crate::base::clock::Now;
     use crate::base::key::Key;
     use crate::base::settings::StoreSettings;
-    use crate::store::{Fetch, Lane, Store, StoreRequest};
+    use crate::store::{Fetch, Fetched, Lane, Store, StoreRequest};
 
     fn put(lane: &mut Lane, name: &str, len: usize) {
         let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
         let value = vec![b'v'; len];
         let stored = lane.put(&key, &StoreRequest::default(), &value, Now::at_second(5));
         assert!(stored.is_ok(), "{name}: {len} bytes");
+    }
+
+    /// Stores a value in pieces with other items between them, so that it shares its pages, and
+    /// deletes those.
+    fn put_scattered(lane: &mut Lane, key: &str, value: &[u8]) {
+        let now = Now::at_second(5);
+        let key = lane.hashed(Key::new(key.as_bytes()).unwrap());
+        let request = StoreRequest::default();
+        let upload = lane.begin(&key, &request, value.len() as u32, now);
+        let mut upload = upload.unwrap();
+        let name = |number: usize| format!("other-{number}");
+        for (number, piece) in value.chunks(500_000).enumerate() {
+            lane.fill(&mut upload, piece, now).unwrap();
+            put(lane, &name(number), 200_000);
+        }
+        lane.commit(upload, now).unwrap();
+        for number in 0..value.len().div_ceil(500_000) {
+            let name = name(number);
+            let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+            lane.delete(&key, None, now);
+        }
+    }
+
+    #[test]
+    fn an_item_of_many_chunks_is_moved_whole_or_evicted() {
+        let now = Now::at_second(5);
+        for (len, stays) in [(40 << 20, true), (80 << 20, false)] {
+            let settings = StoreSettings {
+                memory_limit: 256 << 20,
+                item_size_max: 128 << 20,
+                ..StoreSettings::default()
+            };
+            let store = Store::new(&settings, 1).unwrap();
+            let mut lane = store.lane(0);
+            let value: Vec<u8> = (0_u32..len / 4).flat_map(u32::to_le_bytes).collect();
+            put_scattered(&mut lane, "long", &value);
+            put(&mut lane, "short", 1);
+            let largest = i32::from(store.slabs.table.largest().0);
+            for _ in 0..10 {
+                store.order_move(largest, 1).unwrap();
+                while lane.maintain(now) {}
+            }
+            let key = lane.hashed(Key::new(b"long").unwrap());
+            let mut seen = vec![];
+            let found = lane.fetch(&key, Fetch::default(), now, |item| {
+                item.copy_value(&mut seen);
+            });
+            assert_eq!(found == Fetched::Hit(()), stays, "{len} bytes");
+            assert!(!stays || seen == value, "its bytes");
+            assert_eq!(store.snapshot().chunk_rescues > 0, stays);
+            store.validate();
+        }
     }
 
     /// All pages are full of items that are read and none gets new ones: whoever needs a page must
