@@ -360,6 +360,33 @@ fn counters_give_every_client_its_own_number() {
 }
 
 #[test]
+fn a_tenant_is_dropped_for_all_and_what_each_stores_then_stays() {
+    let server = start();
+    let mut operator = client(&server);
+    let number = AtomicU32::new(0);
+    let numbered = || number.fetch_add(1, Ordering::Relaxed);
+    let stored = crowd(&server, CROWD, |mut client| {
+        let mine = numbered();
+        let answers = ["t:7:", "t:70:"]
+            .map(|tenant| client.store(&format!("set {tenant}{mine} 0 300 3"), "old"));
+        answers == ["STORED", "STORED"]
+    });
+    assert!(stored.iter().all(|&stored| stored));
+    assert_eq!(operator.ask("flush_prefix t:7:"), "OK");
+    number.store(0, Ordering::Relaxed);
+    let seen = crowd(&server, CROWD, |mut client| {
+        let mine = numbered();
+        let found = ["t:7:", "t:70:"].map(|tenant| client.get(&format!("{tenant}{mine}")));
+        let stored = client.store(&format!("set t:7:{mine} 0 300 3"), "new");
+        (found, stored, client.get(&format!("t:7:{mine}")))
+    });
+    for answer in seen {
+        let kept = [None, Some("old".into())];
+        assert_eq!(answer, (kept, "STORED".into(), Some("new".into())));
+    }
+}
+
+#[test]
 fn a_namespace_is_dropped_by_raising_its_version() {
     let server = start();
     let mut client = client(&server);

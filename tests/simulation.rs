@@ -9,8 +9,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
+#[path = "common/appointments.rs"]
+mod appointments;
 mod common;
 
+use appointments::Appointments;
 use common::Random;
 use nuthatch::base::clock::{Expiry, Now};
 use nuthatch::base::key::Key;
@@ -19,7 +22,7 @@ use nuthatch::store::{
     Arith, Counted, Deleted, Fetch, Fetched, Lane, PinnedValue, Store, StoreError, StoreMode,
     StoreOutcome, StoreRequest, Stored, Upload,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// So small that nearly every set has to evict.
@@ -78,8 +81,7 @@ struct World {
     model: HashMap<u64, Expected>,
     sending: Vec<Sending>,
     pins: Vec<(PinnedValue, Vec<u8>)>,
-    /// Appointed flushes, by prefix.
-    flushes_due: BTreeMap<Vec<u8>, Expiry>,
+    appointments: Appointments,
     seen: Vec<u8>,
     counts: Counts,
 }
@@ -124,7 +126,7 @@ impl World {
             model: HashMap::new(),
             sending: vec![],
             pins: vec![],
-            flushes_due: BTreeMap::new(),
+            appointments: Appointments::default(),
             seen: vec![],
             counts: Counts::default(),
         }
@@ -529,7 +531,7 @@ impl World {
             let seconds = self.random.below(5) as i64;
             let when = Expiry::from_exptime(seconds, self.now);
             self.store.flush_at(when);
-            self.appoint(vec![], when);
+            self.appointments.make(b"", when);
         } else {
             self.store.flush();
             self.forget(b"");
@@ -544,18 +546,11 @@ impl World {
             let when = Expiry::from_exptime(seconds, self.now);
             let appointed = self.store.flush_prefix_at(&prefix, when);
             appointed.expect("few are pending");
-            self.appoint(prefix, when);
+            self.appointments.make(&prefix, when);
         } else {
             let flushed = self.store.flush_prefix(&prefix);
             flushed.expect("few are pending");
             self.forget(&prefix);
-        }
-    }
-
-    fn appoint(&mut self, prefix: Vec<u8>, when: Expiry) {
-        self.flushes_due.remove(&prefix);
-        if !when.is_never() {
-            self.flushes_due.insert(prefix, when);
         }
     }
 
@@ -565,17 +560,15 @@ impl World {
         } else {
             self.counts.prefix_flushes += 1;
         }
-        self.flushes_due.remove(prefix);
+        self.appointments.cancel(prefix);
         self.model
             .retain(|&key, _| !key_text(key).starts_with(prefix));
     }
 
     fn keep_appointments(&mut self) {
-        let now = self.now;
-        let due =
-            |(prefix, when): (&Vec<u8>, &Expiry)| when.has_passed(now).then(|| prefix.clone());
-        let due: Vec<_> = self.flushes_due.iter().filter_map(due).collect();
-        due.iter().for_each(|prefix| self.forget(prefix));
+        for prefix in self.appointments.due(self.now) {
+            self.forget(&prefix);
+        }
     }
 
     fn change_limit(&mut self) {

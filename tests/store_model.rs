@@ -1,6 +1,10 @@
 //! The store against a `HashMap` that is obviously right, in memory so small that eviction never
 //! stops. The model permits a miss, never a wrong value; `validate` walks all invariants.
 
+#[path = "common/appointments.rs"]
+mod appointments;
+
+use appointments::Appointments;
 use nuthatch::base::clock::{Expiry, Now};
 use nuthatch::base::key::Key;
 use nuthatch::base::settings::{EvictionPolicy, StoreSettings};
@@ -9,7 +13,7 @@ use nuthatch::store::{
     StoreMode, StoreOutcome, StoreRequest, Upload,
 };
 use proptest::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 const ITEM_SIZE_MAX: u32 = 100_000;
@@ -134,8 +138,7 @@ struct World {
     now: Now,
     model: HashMap<u16, Expected>,
     pins: Vec<(PinnedValue, Vec<u8>)>,
-    /// Appointed flushes, by prefix.
-    flushes_due: BTreeMap<Vec<u8>, Expiry>,
+    appointments: Appointments,
     counter: u32,
 }
 
@@ -169,7 +172,7 @@ impl World {
             now,
             model,
             pins: vec![],
-            flushes_due: BTreeMap::new(),
+            appointments: Appointments::default(),
             counter: 0,
         }
     }
@@ -244,7 +247,7 @@ impl World {
             Op::FlushIn { seconds } => {
                 let when = Expiry::from_exptime(seconds, self.now);
                 self.store.flush_at(when);
-                self.appoint(vec![], when);
+                self.appointments.make(b"", when);
             }
             Op::FlushPrefix { prefix } => {
                 let prefix = prefix_text(prefix);
@@ -255,7 +258,7 @@ impl World {
                 let (prefix, when) = (prefix_text(prefix), Expiry::from_exptime(seconds, self.now));
                 let appointed = self.store.flush_prefix_at(&prefix, when);
                 appointed.expect("few are pending");
-                self.appoint(prefix, when);
+                self.appointments.make(&prefix, when);
             }
             Op::Limit { quarters } => {
                 let limit = (1 << 18) * quarters;
@@ -278,24 +281,15 @@ impl World {
 
     /// What a flush does.
     fn forget(&mut self, prefix: &[u8]) {
-        self.flushes_due.remove(prefix);
+        self.appointments.cancel(prefix);
         self.model
             .retain(|&key, _| !key_text(key).starts_with(prefix));
     }
 
-    fn appoint(&mut self, prefix: Vec<u8>, when: Expiry) {
-        self.flushes_due.remove(&prefix);
-        if !when.is_never() {
-            self.flushes_due.insert(prefix, when);
-        }
-    }
-
     fn keep_appointments(&mut self) {
-        let now = self.now;
-        let due =
-            |(prefix, when): (&Vec<u8>, &Expiry)| when.has_passed(now).then(|| prefix.clone());
-        let due: Vec<_> = self.flushes_due.iter().filter_map(due).collect();
-        due.iter().for_each(|prefix| self.forget(prefix));
+        for prefix in self.appointments.due(self.now) {
+            self.forget(&prefix);
+        }
     }
 
     fn put(&mut self, key: u16, request: &StoreRequest, len: u32, piecewise: bool) {

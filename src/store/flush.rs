@@ -20,7 +20,6 @@
 use crate::base::clock::{Expiry, Now};
 use crate::store::Store;
 use crate::store::outcome::TooManyFlushes;
-use crate::store::stripe::Stripe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -196,7 +195,7 @@ pub(crate) fn note_flush(flushed: &mut Option<Flushed>, marks: &Arc<Marks>, step
 }
 
 /// Forgets the flushes up to `number`. Returns how many steps fewer are kept.
-fn lift_flushes(flushed: &mut Option<Flushed>, number: u64) -> isize {
+pub(crate) fn lift_flushes(flushed: &mut Option<Flushed>, number: u64) -> isize {
     let Some(state) = flushed else {
         return 0;
     };
@@ -352,14 +351,10 @@ impl Store {
         }
     }
 
-    /// Lifts the flushes up to `number` in a stripe: no item that they killed is left.
-    pub(crate) fn lift_flushes(&self, stripe: &mut Stripe, number: u64) {
-        let lifted = lift_flushes(&mut stripe.flushed, number);
+    /// Forgets the flushes up to `number`, which have been lifted in every stripe; those keep so
+    /// many steps fewer.
+    pub(crate) fn end_flushes(&self, number: u64, lifted: isize) {
         self.flush_steps.fetch_sub(lifted, Ordering::Relaxed);
-    }
-
-    /// Forgets the flushes up to `number`, which have been lifted in every stripe.
-    pub(crate) fn end_flushes(&self, number: u64) {
         let mut flushes = self.flushes.lock();
         flushes.marks = Arc::new(flushes.marks.without_up_to(number));
         self.show_pending(&flushes);

@@ -11,7 +11,7 @@
 //!
 //! One budget, the limit: pages hold items, the index and the eviction queues; what the store has
 //! on the heap besides (page records, stripes, hints) is a fixed amount that is taken off the limit
-//! first.
+//! first. While flushes are pending they take up to a 256th of the limit more, see `flush`.
 //!
 //! What an item costs, here one with a key of 16 bytes and a value of 32 (memcached 1.6.45: 126):
 //!

@@ -58,8 +58,8 @@ const SPARES: usize = 16;
 /// Evictions for them at most; after that the rest is left to the next step.
 const SPARING_MAX: u64 = 256;
 
-/// Chunks of an item that is moved, at most: 64 MiB, and 16 MiB where pages have 64 KiB. Walking so
-/// many takes some 100 us, the longest that anything holds a stripe.
+/// Chunks of an item that is moved, at most: 64 MiB, and 16 MiB where pages have 64 KiB. Walking
+/// them is a wait for memory each, and the longest that anything holds a stripe.
 const PARTS_MAX: u32 = 1024;
 
 /// A step is over: enough has been evicted for it.

@@ -14,7 +14,7 @@
 
 use crate::base::key::KEY_LEN_MAX;
 use crate::store::Store;
-use crate::store::flush::Marks;
+use crate::store::flush::{Marks, lift_flushes};
 use crate::store::item::{Header, VERSIONS};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::{Found, Stripe};
@@ -39,7 +39,7 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    /// Whether the item with this header in `chunk`, seen without a lock, is to be judged.
+    /// Whether the item in `chunk`, seen without a lock, is to be judged.
     pub(crate) fn concerns(&self, store: &Store, chunk: ChunkRef) -> bool {
         if self.ages {
             return true;
@@ -71,14 +71,15 @@ impl Store {
 
     /// Lifts the marks that the round was for.
     pub(crate) fn end_round(&self, round: &Round) {
+        let mut lifted = 0;
         for stripe in &self.stripes {
             let mut stripe = stripe.lock();
-            self.lift_flushes(&mut stripe, round.flush);
+            lifted += lift_flushes(&mut stripe.flushed, round.flush);
             if round.ages {
                 stripe.aged = stripe.version;
             }
         }
-        self.end_flushes(round.flush);
+        self.end_flushes(round.flush, lifted);
     }
 }
 

@@ -478,11 +478,11 @@ impl Slabs {
         if state.empty == 0 {
             return None;
         }
-        let is_empty = |page| {
+        let is_empty = |&page: &PageId| {
             let (chunks, free) = self.free_of(page, class);
             free == chunks
         };
-        state.partial.iter().copied().find(|&page| is_empty(page))
+        state.partial.iter().copied().find(is_empty)
     }
 
     /// The slots of a page of `class` that have been handed out. Without the class's lock the page
