@@ -129,6 +129,7 @@ fn the_sources_are_tidy() {
         banned,
         leftovers,
         lengths,
+        drawings,
     ];
     assert_tidy("src", rules);
 }
@@ -293,6 +294,33 @@ fn lengths(source: &Source) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// What a file's header draws with a ruler of bytes or bits, the compiler checks.
+fn drawings(source: &Source) -> Vec<String> {
+    let docs: Vec<&str> = source
+        .text
+        .lines()
+        .take_while(|line| line.starts_with("//!"))
+        .collect();
+    let ruled = docs.windows(2).position(|pair| {
+        let drawn = pair[1].trim_start_matches("//!").trim_start();
+        is_ruler(pair[0].trim_start_matches("//!")) && drawn.starts_with(['┌', '├'])
+    });
+    let is_asserted = source.code.contains("const _: () = assert!(");
+    match ruled {
+        Some(line) if !is_asserted => {
+            vec![source.complain(line, "assert what is drawn: `const _: () = assert!(…)`")]
+        }
+        _ => vec![],
+    }
+}
+
+/// Two numbers or more, and nothing else but what they count and fractions.
+fn is_ruler(line: &str) -> bool {
+    let is_number = |word: &&str| word.chars().all(|c| c.is_ascii_digit() || "/,".contains(c));
+    let (numbers, others): (Vec<&str>, Vec<&str>) = line.split_whitespace().partition(is_number);
+    numbers.len() >= 2 && others.iter().all(|word| ["byte", "bit"].contains(word))
 }
 
 // ---- Reading code ----------------------------------------------------------------------------
@@ -817,6 +845,18 @@ fn long_files_are_named() {
     expect(lengths, "base/a.rs", &with_tests, &[]);
     let lone_attribute = format!("#[cfg(test)]\nuse std::fs;\n{}", body(599));
     expect(lengths, "base/a.rs", &lone_attribute, &complaint);
+}
+
+#[test]
+fn drawings_are_asserted() {
+    let drawn = |rest: &str| {
+        let text = format!("//! A file.\n//!\n//!   byte 0   4  1/2\n//!   ├────┤\n{rest}");
+        drawings(&Source::new("base/a.rs", &text))
+    };
+    let complaint = ["base/a.rs:3: assert what is drawn: `const _: () = assert!(…)`"];
+    assert_eq!(drawn(""), complaint);
+    assert_eq!(drawn("const _: () = assert!(true);\n"), [""; 0]);
+    assert!(!is_ruler("   at 4 or 5 bytes"));
 }
 
 #[test]

@@ -12,6 +12,14 @@
 use crate::base::key::Key;
 use ahash::RandomState;
 
+/// Where the tag begins.
+const TAG_SHIFT: u32 = 56;
+
+const _: () = assert!(
+    u32::BITS <= TAG_SHIFT && TAG_SHIFT + u8::BITS == u64::BITS,
+    "tag and place do not overlap"
+);
+
 /// The hash of one key under this process's random seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash(u64);
@@ -34,7 +42,7 @@ impl KeyHash {
     #[inline]
     #[must_use]
     pub fn tag(self) -> u8 {
-        (self.0 >> 56) as u8
+        (self.0 >> TAG_SHIFT) as u8
     }
 }
 

@@ -29,6 +29,8 @@ const HEADER_LEN: usize = 8;
 /// for tunnels, so that none is fragmented.
 const DATAGRAM_MAX: usize = 1400;
 
+const _: () = assert!(4 * size_of::<u16>() == HEADER_LEN, "four fields of 16 bits");
+
 /// Datagrams answered in a row before connections have their turn.
 const BATCH_LEN: usize = 32;
 

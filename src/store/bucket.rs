@@ -28,6 +28,15 @@ pub(crate) const LAST: u32 = SLOTS - 1;
 
 const ALL: u32 = (1 << SLOTS) - 1;
 
+const _: () = assert!(
+    4 + SLOTS + 4 * SLOTS == BUCKET_SIZE,
+    "marks, tags and references fill a line"
+);
+const _: () = assert!(
+    OVERFLOW == 1 << (2 * SLOTS) && 2 * SLOTS < u32::BITS,
+    "three kinds of marks fit four bytes"
+);
+
 /// A slot: the bucket's offset in the arena and the number within.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {

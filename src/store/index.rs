@@ -40,6 +40,8 @@ impl Print {
     }
 }
 
+const _: () = assert!(18 + EPITAPH_BITS == u32::BITS, "a ghost is a reference");
+
 /// The bits of a place that a ghost keeps.
 fn check_of(place: Place) -> u32 {
     place.0 >> EPITAPH_BITS

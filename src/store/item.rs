@@ -68,7 +68,39 @@ pub(crate) const VERSIONS: u64 = 1 << 36;
 
 const EPOCH_MASK: u64 = (VERSIONS >> 32) - 1;
 
-const _: () = assert!(CHUNK_MAX - HEADER as u32 <= 0xffff, "part_len has 16 bits");
+/// Where the parts of the first word begin.
+const ACCESS_SHIFT: u32 = 8;
+const PART_SHIFT: u32 = 32;
+const EPOCH_SHIFT: u32 = 48;
+const STATE_SHIFT: u32 = 52;
+
+/// The longest part, in bytes.
+const PART_MAX: u64 = 0xffff;
+
+const _: () = assert!(
+    KEY_LEN_MAX < 1 << ACCESS_SHIFT,
+    "key_len ends before access"
+);
+const _: () = assert!(
+    ACCESS_MASK < 1 << (PART_SHIFT - ACCESS_SHIFT),
+    "access before part_len"
+);
+const _: () = assert!(
+    PART_MAX < 1 << (EPOCH_SHIFT - PART_SHIFT),
+    "part_len before epoch"
+);
+const _: () = assert!(
+    EPOCH_MASK < 1 << (STATE_SHIFT - EPOCH_SHIFT),
+    "epoch before state"
+);
+const _: () = assert!(
+    state::PINNED < 1 << (u64::BITS - STATE_SHIFT),
+    "state within the word"
+);
+const _: () = assert!(
+    CHUNK_MAX as u64 - HEADER as u64 <= PART_MAX,
+    "a chunk's part can be told"
+);
 
 /// A chunk's header, unpacked from its two words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,10 +123,10 @@ impl Header {
     pub(crate) fn unpack(first: u64, second: u64) -> Self {
         Self {
             key_len: first as u8,
-            access: (first >> 8) as u32 & ACCESS_MASK as u32,
-            part_len: (first >> 32) as u32 & 0xffff,
-            epoch: (first >> 48) as u8 & EPOCH_MASK as u8,
-            state: (first >> 52) as u16,
+            access: (first >> ACCESS_SHIFT) as u32 & ACCESS_MASK as u32,
+            part_len: (first >> PART_SHIFT) as u32 & PART_MAX as u32,
+            epoch: (first >> EPOCH_SHIFT) as u8 & EPOCH_MASK as u8,
+            state: (first >> STATE_SHIFT) as u16,
             low: second as u32,
             high: (second >> 32) as u32,
         }
@@ -103,10 +135,10 @@ impl Header {
     #[inline]
     pub(crate) fn first(self) -> u64 {
         u64::from(self.key_len)
-            | u64::from(self.access) << 8
-            | u64::from(self.part_len) << 32
-            | u64::from(self.epoch) << 48
-            | u64::from(self.state) << 52
+            | u64::from(self.access) << ACCESS_SHIFT
+            | u64::from(self.part_len) << PART_SHIFT
+            | u64::from(self.epoch) << EPOCH_SHIFT
+            | u64::from(self.state) << STATE_SHIFT
     }
 
     #[inline]

@@ -29,9 +29,11 @@
 //!
 //! # Locks
 //!
-//! Taken from left to right, at most one of each kind at a time, none across a system call:
+//! Taken from left to right, at most one of each kind at a time, none across a system call; a debug
+//! build panics where that is not kept, see `locks`:
 //!
-//! > mover → desk (a lane's magazines) → flushes → stripe → item class → index class → pool
+//! > crawler → mover → order → a lane's magazines → flushes → stripe → item class → index class →
+//! > pool
 //!
 //! * A **stripe** guards its part of the index, its version, what it knows of flushes, its pins,
 //!   and the header, key and value of every item linked in it.
@@ -84,6 +86,7 @@ mod hints;
 mod index;
 mod item;
 mod lane;
+mod locks;
 mod meta;
 mod mover;
 mod outcome;
@@ -123,12 +126,12 @@ use crate::store::flush::Flushes;
 use crate::store::hints::Hints;
 use crate::store::item::Header;
 use crate::store::lane::Desk;
+use crate::store::locks::{Rank, Ranked, RankedGuard};
 use crate::store::mover::Mover;
 use crate::store::reassign::Order;
 use crate::store::slab::{ChunkRef, ClassTable, Geometry, Slabs, Spacing};
 use crate::store::stripe::Stripe;
 use crossbeam::utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -159,7 +162,7 @@ pub struct HashedKey<'a> {
 /// The cache. Threads use it through a [`Lane`] each.
 pub struct Store {
     slabs: Slabs,
-    stripes: Box<[CachePadded<Mutex<Stripe>>]>,
+    stripes: Box<[CachePadded<Ranked<Stripe>>]>,
     stripe_bits: u32,
     hints: Hints,
     hasher: KeyHasher,
@@ -172,7 +175,7 @@ pub struct Store {
     limit_adjustable: bool,
     /// Bytes of the limit that are no pages.
     fixed: u64,
-    desks: Box<[CachePadded<Mutex<Desk>>]>,
+    desks: Box<[CachePadded<Ranked<Desk>>]>,
     taken: Box<[AtomicBool]>,
     tallies: Box<[CachePadded<LaneTallies>]>,
     /// Gets that found nothing, and new items under keys that had none, as the lanes report them.
@@ -181,26 +184,26 @@ pub struct Store {
     /// Seconds that the item evicted last had been idle, by class.
     evicted_idle: Box<[AtomicU64]>,
     /// Counter values at the last `stats reset`.
-    baseline: Mutex<Vec<ClassSums>>,
-    flushes: Mutex<Flushes>,
+    baseline: Ranked<Vec<ClassSums>>,
+    flushes: Ranked<Flushes>,
     /// The tick of the next appointed flush; `u64::MAX` for none.
     flush_due: AtomicU64,
     /// Marks that have not been lifted yet.
     flushes_pending: AtomicU32,
     /// What all stripes have noted of them.
     flush_steps: AtomicIsize,
-    mover: CachePadded<Mutex<Mover>>,
+    mover: CachePadded<Ranked<Mover>>,
     /// The number of the class whose requests do a share of the page move that is under way.
     drained_for: AtomicU8,
-    /// What the operator has ordered to be moved. Under the mover, and nothing under it.
-    order: Mutex<Option<Order>>,
+    /// What the operator has ordered to be moved.
+    order: Ranked<Option<Order>>,
     /// Whether pages may move other than by need; how readily they do so by themselves, and the
     /// seconds it takes to see that a class does not need what it has.
     reassign: bool,
     automove: AtomicU32,
     automove_window_s: AtomicU32,
-    last_busy: Mutex<Option<Busy>>,
-    crawler: CachePadded<Mutex<crawler::Crawler>>,
+    last_busy: Ranked<Option<Busy>>,
+    crawler: CachePadded<Ranked<crawler::Crawler>>,
 }
 
 impl Store {
@@ -212,7 +215,7 @@ impl Store {
     pub fn new(settings: &StoreSettings, lanes: usize) -> io::Result<Arc<Self>> {
         let limit = settings.memory_limit.max(MEMORY_MIN);
         let stripe_bits = stripe_bits(limit);
-        let stripes = (size_of::<CachePadded<Mutex<Stripe>>>() as u64) << stripe_bits;
+        let stripes = (size_of::<CachePadded<Ranked<Stripe>>>() as u64) << stripe_bits;
         let fixed = stripes + Hints::size(limit, stripe_bits);
         let geometry = Geometry::for_limit(pageable(limit, fixed));
         let table = ClassTable::new(Spacing {
@@ -240,7 +243,7 @@ impl Store {
         Ok(Arc::new(Self {
             slabs,
             stripes: (0..1 << stripe_bits)
-                .map(|_| CachePadded::default())
+                .map(|_| CachePadded::new(Ranked::new(Rank::Stripe, Stripe::default())))
                 .collect(),
             stripe_bits,
             hints: Hints::new(limit, stripe_bits),
@@ -255,7 +258,7 @@ impl Store {
             limit_adjustable: settings.limit_adjustable,
             fixed,
             desks: (0..lanes)
-                .map(|_| CachePadded::new(Mutex::new(Desk::new(classes))))
+                .map(|_| CachePadded::new(Ranked::new(Rank::Magazines, Desk::new(classes))))
                 .collect(),
             taken: (0..lanes).map(|_| AtomicBool::new(false)).collect(),
             tallies: (0..lanes)
@@ -264,19 +267,19 @@ impl Store {
             missed: CachePadded::default(),
             created: CachePadded::default(),
             evicted_idle: (0..classes).map(|_| AtomicU64::new(0)).collect(),
-            baseline: Mutex::new(vec![ClassSums::default(); classes]),
-            flushes: Mutex::default(),
+            baseline: Ranked::new(Rank::Note, vec![ClassSums::default(); classes]),
+            flushes: Ranked::new(Rank::Flushes, Flushes::default()),
             flush_due: AtomicU64::new(u64::MAX),
             flushes_pending: AtomicU32::new(0),
             flush_steps: AtomicIsize::new(0),
-            mover: CachePadded::default(),
+            mover: CachePadded::new(Ranked::new(Rank::Mover, Mover::default())),
             drained_for: AtomicU8::new(0),
-            order: Mutex::default(),
+            order: Ranked::new(Rank::Order, None),
             reassign: settings.reassign,
             automove: AtomicU32::new(settings.automove.level()),
             automove_window_s: AtomicU32::new(settings.automove_window_s),
-            last_busy: Mutex::default(),
-            crawler: CachePadded::default(),
+            last_busy: Ranked::new(Rank::Note, None),
+            crawler: CachePadded::new(Ranked::new(Rank::Crawler, crawler::Crawler::default())),
         }))
     }
 
@@ -320,7 +323,7 @@ impl Store {
     }
 
     #[inline]
-    fn stripe(&self, place: Place) -> MutexGuard<'_, Stripe> {
+    fn stripe(&self, place: Place) -> RankedGuard<'_, Stripe> {
         self.stripes[place.stripe(self.stripe_bits)].lock()
     }
 
@@ -409,7 +412,7 @@ mod tests {
         let header = item::HEADER as f64;
         let index = f64::from(bucket::BUCKET_SIZE) / 7.0;
         let ring = 2.5; // the longest distances are rare
-        let rest = size_of::<CachePadded<Mutex<Stripe>>>() as f64 / 4096.0 + 0.3;
+        let rest = size_of::<CachePadded<Ranked<Stripe>>>() as f64 / 4096.0 + 0.3;
         let expected = header + 48.0 + index + ring + rest;
         let cost = limit as f64 / snapshot.items as f64;
         assert!(

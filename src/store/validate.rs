@@ -2,6 +2,7 @@
 
 use crate::store::Store;
 use crate::store::counters::ClassSums;
+use crate::store::crawler::Crawler;
 use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, ClassState, INDEX, PageId};
@@ -85,6 +86,7 @@ impl Store {
     }
 
     fn validate_pages(&self, census: &Census) {
+        let crawler = self.crawler.lock();
         let mut stocked = HashSet::new();
         for desk in &self.desks {
             for magazine in &desk.lock().magazines {
@@ -99,7 +101,7 @@ impl Store {
             let (mut free, mut empty) = (0, 0);
             let chunks = self.slabs.chunks_per_page(class);
             for &page in &state.pages {
-                let free_here = self.validate_page(page, class, census, &stocked);
+                let free_here = self.validate_page(page, class, census, (&stocked, &crawler));
                 free += u64::from(free_here);
                 empty += usize::from(free_here == chunks);
             }
@@ -143,7 +145,7 @@ impl Store {
         page: PageId,
         class: ClassId,
         census: &Census,
-        stocked: &HashSet<ChunkRef>,
+        (stocked, crawler): (&HashSet<ChunkRef>, &Crawler),
     ) -> u32 {
         let record = self.slabs.page(page);
         assert_eq!(record.class(), class);
@@ -160,7 +162,7 @@ impl Store {
             );
             if linked {
                 held += 1;
-                if !self.crawler.lock().is_to_note(page, slot) {
+                if !crawler.is_to_note(page, slot) {
                     self.validate_expiry(record.expires(), header);
                 }
             } else if stocked.contains(&chunk) {

@@ -23,3 +23,8 @@ pub use parse::{
     StoreKind, Then, parse,
 };
 pub use reply::{Hit, Reply, Status};
+
+const _: () = assert!(
+    1 + 1 + 2 + 1 + 1 + 2 + 4 + 4 + 8 == HEADER_LEN,
+    "the header as it is drawn above"
+);

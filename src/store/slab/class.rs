@@ -38,6 +38,15 @@ pub(crate) const CLASSES: usize = 64;
 /// A chunk of the index class: sixteen buckets of a cache line.
 pub(crate) const SEGMENT_SIZE: u32 = 1 << 10;
 
+const _: () = assert!(
+    WHOLE_MAX * 4 <= PAGE_MIN,
+    "the smallest page holds four of any item"
+);
+const _: () = assert!(
+    PAGE_MIN.is_multiple_of(SEGMENT_SIZE),
+    "segments leave no tail in a page"
+);
+
 const CHUNK_MIN: u32 = 24;
 const FINE_MAX: u32 = 136;
 const OCTAVE_MAX: u32 = 2176;

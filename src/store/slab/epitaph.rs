@@ -21,7 +21,9 @@ pub(crate) const DATES_KNOWN: u64 = 64;
 
 const ASKED: u16 = 1 << 1;
 
-const _: () = assert!(CLASSES <= 64, "a class number has six bits");
+const _: () = assert!(CLASSES <= 1 << 6, "a class number has six bits");
+const _: () = assert!(DATES_KNOWN == 1 << 6, "a date has six bits");
+const _: () = assert!(6 + 6 + 1 + 1 == EPITAPH_BITS, "and the rest is two bits");
 
 /// The queue that an item is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

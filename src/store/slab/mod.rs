@@ -15,6 +15,7 @@ pub(crate) mod arena;
 pub(crate) mod class;
 mod demand;
 mod epitaph;
+mod geometry;
 mod page;
 mod pool;
 mod ring;
@@ -23,14 +24,15 @@ pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing, W
 pub use demand::Beliefs;
 pub(crate) use demand::{Demand, Experience, GHOST_HIT};
 pub(crate) use epitaph::{DATES_KNOWN, EPITAPH_BITS, Epitaph, Queue};
+pub(crate) use geometry::{ChunkRef, Geometry};
 pub(crate) use page::{Page, PageId};
 pub(crate) use ring::{Ring, RingEntry};
 
 use crate::base::clock::Expiry;
+use crate::store::locks::{Rank, Ranked, RankedGuard};
 use crate::store::outcome::ClassId;
 use arena::Arena;
 use crossbeam::utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard};
 use pool::Pool;
 use std::io;
 use std::ops::Range;
@@ -45,69 +47,6 @@ const EMPTIEST_OF: usize = 256;
 
 /// How often the demands of classes fade while the store allocates as much as it holds.
 const FADES_PER_TURN: u64 = 64;
-
-/// A chunk's address: its offset in the arena in units, plus one. Zero is "none".
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct ChunkRef(pub(crate) u32);
-
-impl ChunkRef {
-    /// No chunk.
-    pub(crate) const NONE: Self = Self(0);
-
-    /// Whether it names no chunk.
-    pub(crate) fn is_none(self) -> bool {
-        self == Self::NONE
-    }
-}
-
-/// How memory is cut up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Geometry {
-    /// Pages the limit allows at the start.
-    pub(crate) pages: u32,
-    /// log2 of the page size.
-    pub(crate) page_shift: u32,
-    /// log2 of the reference unit.
-    pub(crate) unit_shift: u32,
-}
-
-impl Geometry {
-    /// Chooses page size and unit for `bytes` of memory.
-    ///
-    /// A page is a 1024th of the limit as a power of two between 64 KiB and 256 KiB: small enough
-    /// that small limits work with all classes in use, and that the few requests that empty one,
-    /// each its share, are not many. The unit is the smallest power of two, 8 or more, with which
-    /// 32 bits reach everything.
-    pub(crate) fn for_limit(bytes: u64) -> Self {
-        let page = (bytes / 1024)
-            .next_power_of_two()
-            .clamp(u64::from(PAGE_MIN), 256 << 10);
-        let page_shift = page.trailing_zeros();
-        let mut unit_shift = 3;
-        while bytes >> unit_shift >= u64::from(u32::MAX) {
-            unit_shift += 1;
-        }
-        let pages = u32::try_from(bytes >> page_shift).expect("a limit is below 2^52 bytes");
-        Self {
-            pages: pages.max(1),
-            page_shift,
-            unit_shift,
-        }
-    }
-
-    /// Pages to reserve address space for so that the limit can become `bytes`; fewer where
-    /// references do not reach that far.
-    fn reserve(self, bytes: u64) -> u32 {
-        let reach = u64::from(u32::MAX) << self.unit_shift;
-        let wanted = bytes.min(reach) >> self.page_shift;
-        u32::try_from(wanted).map_or(self.pages, |pages| pages.max(self.pages))
-    }
-
-    /// Bytes of a page.
-    pub(crate) fn page_size(self) -> usize {
-        1 << self.page_shift
-    }
-}
 
 /// What a class's lock guards.
 #[derive(Default)]
@@ -129,12 +68,27 @@ pub(crate) struct ClassState {
 }
 
 /// A class: its state under the lock, and readings for others to compare classes by.
-#[derive(Default)]
 pub(crate) struct SlabClass {
-    state: Mutex<ClassState>,
+    state: Ranked<ClassState>,
     demand: Demand,
     /// Pages owned; the truth is under the lock.
     page_count: AtomicU64,
+}
+
+impl SlabClass {
+    fn new(number: usize) -> Self {
+        let is_index = number == usize::from(INDEX.0);
+        let rank = if is_index {
+            Rank::IndexClass
+        } else {
+            Rank::Class
+        };
+        Self {
+            state: Ranked::new(rank, ClassState::default()),
+            demand: Demand::default(),
+            page_count: AtomicU64::new(0),
+        }
+    }
 }
 
 /// All pages, and the classes that own them.
@@ -156,7 +110,7 @@ pub(crate) struct Slabs {
     /// Pages that have ever been in use: those with lower numbers.
     pages_touched: AtomicU32,
     classes: Box<[CachePadded<SlabClass>]>,
-    pool: CachePadded<Mutex<Pool>>,
+    pool: CachePadded<Ranked<Pool>>,
     /// Bytes of chunks ever taken: the clock that eviction ages are measured by.
     allocated: CachePadded<AtomicU64>,
     /// The index asked for a segment and there was no page.
@@ -177,7 +131,9 @@ impl Slabs {
         };
         Ok(Self {
             arena,
-            classes: (0..table.len()).map(|_| CachePadded::default()).collect(),
+            classes: (0..table.len())
+                .map(|number| CachePadded::new(SlabClass::new(number)))
+                .collect(),
             table,
             pages: (0..pages).map(|_| Page::default()).collect(),
             more_pages: OnceLock::new(),
@@ -185,7 +141,7 @@ impl Slabs {
             limit: AtomicU32::new(geometry.pages),
             reserve: AtomicU32::new(0),
             pages_touched: AtomicU32::new(0),
-            pool: CachePadded::default(),
+            pool: CachePadded::new(Ranked::new(Rank::Pool, Pool::default())),
             geometry,
             allocated: CachePadded::default(),
             index_hungry: AtomicBool::new(false),
@@ -264,7 +220,7 @@ impl Slabs {
     }
 
     /// Locks a class.
-    pub(crate) fn lock(&self, class: ClassId) -> MutexGuard<'_, ClassState> {
+    pub(crate) fn lock(&self, class: ClassId) -> RankedGuard<'_, ClassState> {
         self.classes[usize::from(class.0)].state.lock()
     }
 

@@ -32,6 +32,15 @@ const ENTRY_MAX: usize = 6;
 /// Bytes that are read and written together.
 const WORD: usize = size_of::<u64>();
 
+const _: () = assert!(
+    ENTRY_MAX == 1 + 33_usize.div_ceil(7) && ENTRY_MAX <= WORD,
+    "an entry lies in two words at most"
+);
+const _: () = assert!(
+    (SEGMENT_SIZE as usize).is_multiple_of(WORD),
+    "no word straddles segments"
+);
+
 /// An item in a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RingEntry {
