@@ -2,14 +2,14 @@
 
 use crate::base::clock::Now;
 use crate::base::key::Key;
-use crate::store::bucket::prefetch_items;
-use crate::store::counters::ClassTallies;
 use crate::store::index::Print;
+use crate::store::index::bucket::prefetch_items;
 use crate::store::item::Header;
 use crate::store::outcome::{ClassId, Deleted, Fetch, Fetched, Miss};
+use crate::store::read::view::Item;
 use crate::store::slab::{ChunkRef, RingEntry};
 use crate::store::stripe::{Found, Stripe, Unlinked};
-use crate::store::view::Item;
+use crate::store::watch::counters::ClassTallies;
 use crate::store::{HashedKey, Store, item};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

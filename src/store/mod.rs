@@ -74,63 +74,46 @@
 //! `Err` is kept for a store that cannot do its job. A broken invariant panics, which ends the
 //! process: a cache that restarts empty is fine, one that lies is not.
 
-mod arith;
-mod balance;
-mod bucket;
-mod counters;
-mod crawler;
-mod drain;
-mod eviction;
-mod flush;
-mod hints;
+mod evict;
 mod index;
 mod item;
 mod lane;
 mod locks;
-mod meta;
-mod mover;
 mod outcome;
-mod pieces;
-mod pin;
-mod policy;
-mod reassign;
-mod report;
-mod rewrite;
-mod round;
+mod pages;
+mod read;
 mod slab;
-mod snapshot;
-mod storing;
 mod stripe;
-
-mod upload;
-mod validate;
-mod view;
+mod sweep;
+mod watch;
+mod write;
 
 pub use lane::{Lane, PREFETCH_MAX};
 pub use outcome::{
     Arith, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss, StoreError,
     StoreMode, StoreOutcome, StoreRequest, Stored, TooManyFlushes,
 };
-pub use pin::PinnedValue;
-pub use reassign::MoveRefusal;
+pub use pages::order::MoveRefusal;
+pub use read::pin::PinnedValue;
+pub use read::view::Item;
 pub use slab::Beliefs;
-pub use snapshot::{Busy, ClassSnapshot, StoreSnapshot};
-pub use upload::Upload;
-pub use view::Item;
+pub use watch::snapshot::{Busy, ClassSnapshot, StoreSnapshot};
+pub use write::upload::Upload;
 
 use crate::base::hash::{KeyHash, KeyHasher, Place};
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::settings::{EvictionPolicy, StoreSettings};
-use crate::store::counters::{ClassSums, LaneTallies};
-use crate::store::flush::Flushes;
-use crate::store::hints::Hints;
+use crate::store::index::hints::Hints;
 use crate::store::item::Header;
 use crate::store::lane::Desk;
 use crate::store::locks::{Rank, Ranked, RankedGuard};
-use crate::store::mover::Mover;
-use crate::store::reassign::Order;
+use crate::store::pages::mover::Mover;
+use crate::store::pages::order::Order;
 use crate::store::slab::{ChunkRef, ClassTable, Geometry, Slabs, Spacing};
 use crate::store::stripe::Stripe;
+use crate::store::sweep::crawler::Crawler;
+use crate::store::sweep::flush::Flushes;
+use crate::store::watch::counters::{ClassSums, LaneTallies};
 use crossbeam::utils::CachePadded;
 use std::io;
 use std::sync::Arc;
@@ -203,7 +186,7 @@ pub struct Store {
     automove: AtomicU32,
     automove_window_s: AtomicU32,
     last_busy: Ranked<Option<Busy>>,
-    crawler: CachePadded<Ranked<crawler::Crawler>>,
+    crawler: CachePadded<Ranked<Crawler>>,
 }
 
 impl Store {
@@ -279,7 +262,7 @@ impl Store {
             automove: AtomicU32::new(settings.automove.level()),
             automove_window_s: AtomicU32::new(settings.automove_window_s),
             last_busy: Ranked::new(Rank::Note, None),
-            crawler: CachePadded::new(Ranked::new(Rank::Crawler, crawler::Crawler::default())),
+            crawler: CachePadded::new(Ranked::new(Rank::Crawler, Crawler::default())),
         }))
     }
 
@@ -410,7 +393,7 @@ mod tests {
         let snapshot = store.snapshot();
         assert!(snapshot.evictions > 0, "it is full");
         let header = item::HEADER as f64;
-        let index = f64::from(bucket::BUCKET_SIZE) / 7.0;
+        let index = f64::from(index::bucket::BUCKET_SIZE) / 7.0;
         let ring = 2.5; // the longest distances are rare
         let rest = size_of::<CachePadded<Ranked<Stripe>>>() as f64 / 4096.0 + 0.3;
         let expected = header + 48.0 + index + ring + rest;

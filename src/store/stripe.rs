@@ -3,12 +3,12 @@
 use crate::base::clock::Now;
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::store::HashedKey;
-use crate::store::bucket::Slot;
-use crate::store::flush::{Flushed, Marks, Step, note_flush};
+use crate::store::index::bucket::Slot;
 use crate::store::index::{Absent, Index, Print};
 use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
+use crate::store::sweep::flush::{Flushed, Marks, Step, note_flush};
 use std::sync::Arc;
 
 /// One stripe: everything here is guarded by the stripe's mutex.

@@ -15,12 +15,12 @@
 
 use crate::base::clock::Now;
 use crate::base::hash::{KeyHash, Place};
-use crate::store::drain::{Drain, Reason};
 use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
-use crate::store::reassign::Surplus;
+use crate::store::pages::drain::{Drain, Reason};
+use crate::store::pages::order::Surplus;
 use crate::store::slab::{ChunkRef, PageId, RingEntry};
 use crate::store::stripe::{Found, Stripe, Unlinked};
 use crate::store::{Busy, Store};

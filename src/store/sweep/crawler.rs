@@ -5,8 +5,8 @@ use crate::base::hash::KeyHash;
 use crate::store::index::Print;
 use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
-use crate::store::round::Round;
 use crate::store::slab::{ChunkRef, INDEX, PageId};
+use crate::store::sweep::round::Round;
 use std::sync::Arc;
 
 /// Where the walk is. Pages are visited in address order, round and round; one in which nothing

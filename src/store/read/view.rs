@@ -5,7 +5,7 @@ use crate::base::hash::Place;
 use crate::store::Store;
 use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
-use crate::store::pin::{PinnedValue, pin_chunk};
+use crate::store::read::pin::{PinnedValue, pin_chunk};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::Stripe;
 use std::sync::Arc;
@@ -125,7 +125,7 @@ impl Item<'_> {
         self.header().has(state::BINARY_KEY)
     }
 
-    /// Appends the value. Meant for values of at most [`COPY_MAX`](super::COPY_MAX) bytes: longer
+    /// Appends the value. Meant for values of at most [`COPY_MAX`](crate::store::COPY_MAX) bytes: longer
     /// ones hold the lock for too long and should be pinned.
     #[inline]
     pub fn copy_value(&self, out: &mut Vec<u8>) {

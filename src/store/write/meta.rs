@@ -8,10 +8,10 @@ use crate::store::outcome::{
     ClassId, Deleted, Fetched, MetaDelete, MetaFetch, Miss, StoreError, StoreMode, StoreOutcome,
     StoreRequest,
 };
-use crate::store::rewrite::{Base, Piece};
-use crate::store::storing::{Heritage, Linked, Linking};
+use crate::store::read::view::Item;
 use crate::store::stripe::{Found, Stripe};
-use crate::store::view::Item;
+use crate::store::write::put::{Heritage, Linked, Linking};
+use crate::store::write::rewrite::{Base, Piece};
 
 /// What a delete that keeps the item has to do once the stripe's lock is let go.
 enum Rewrite {

@@ -1,11 +1,11 @@
 //! A walk over everything that must hold, for tests and for debugging.
 
 use crate::store::Store;
-use crate::store::counters::ClassSums;
-use crate::store::crawler::Crawler;
 use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, ClassState, INDEX, PageId};
+use crate::store::sweep::crawler::Crawler;
+use crate::store::watch::counters::ClassSums;
 use std::collections::{HashMap, HashSet};
 
 /// What the walk over the index has counted.

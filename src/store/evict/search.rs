@@ -27,11 +27,11 @@
 use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
 use crate::store::Store;
+use crate::store::evict::policy::{Fate, Via, fate, is_always_tried};
 use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::{Lane, stock_size};
 use crate::store::outcome::ClassId;
-use crate::store::policy::{Fate, Via, fate, is_always_tried};
 use crate::store::slab::{ChunkRef, ClassState, INDEX, PageId, Queue, RingEntry, Slabs};
 use crate::store::stripe::{Found, Stripe, Unlinked};
 use std::sync::atomic::Ordering;

@@ -15,10 +15,10 @@
 use crate::base::clock::{Now, TICKS_PER_SECOND};
 use crate::base::settings::Automove;
 use crate::store::Store;
-use crate::store::drain::Reason;
 use crate::store::lane::Lane;
-use crate::store::mover::Mover;
 use crate::store::outcome::ClassId;
+use crate::store::pages::drain::Reason;
+use crate::store::pages::mover::Mover;
 use crate::store::slab::{PageId, Slabs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

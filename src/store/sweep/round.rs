@@ -14,10 +14,10 @@
 
 use crate::base::key::KEY_LEN_MAX;
 use crate::store::Store;
-use crate::store::flush::{Marks, lift_flushes};
 use crate::store::item::{Header, VERSIONS};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::{Found, Stripe};
+use crate::store::sweep::flush::{Marks, lift_flushes};
 use std::sync::Arc;
 
 /// Writes to a stripe after which its items are looked at for their age.

@@ -7,9 +7,9 @@ use crate::store::index::Print;
 use crate::store::item::{Header, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{Arith, Counted, StoreError, StoreMode, StoreOutcome, StoreRequest};
-use crate::store::rewrite::{Base, Piece};
-use crate::store::storing::Heritage;
 use crate::store::stripe::Found;
+use crate::store::write::put::Heritage;
+use crate::store::write::rewrite::{Base, Piece};
 
 /// Bytes of the longest number, and some for blanks around it.
 const NUMBER_LEN: usize = 24;

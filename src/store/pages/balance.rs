@@ -12,11 +12,11 @@
 
 use crate::base::settings::Automove;
 use crate::store::Store;
-use crate::store::drain::Reason;
 use crate::store::item::state;
 use crate::store::lane::Lane;
-use crate::store::mover::Mover;
 use crate::store::outcome::ClassId;
+use crate::store::pages::drain::Reason;
+use crate::store::pages::mover::Mover;
 use crate::store::slab::{ChunkRef, Epitaph, Experience, GHOST_HIT};
 use std::cmp::Reverse;
 use std::sync::atomic::Ordering;

@@ -5,11 +5,11 @@ use crate::base::clock::{Expiry, Now};
 use crate::store::item::{Shape, state};
 use crate::store::lane::Lane;
 use crate::store::outcome::{StoreError, StoreMode, StoreOutcome, StoreRequest, Stored};
-use crate::store::pin::{PinnedValue, pin_chunk};
+use crate::store::read::pin::{PinnedValue, pin_chunk};
 use crate::store::slab::{ChunkRef, WHOLE_MAX};
-use crate::store::storing::{Heritage, Linked, Linking, Verdict};
 use crate::store::stripe::{Found, Stripe};
-use crate::store::upload::Upload;
+use crate::store::write::put::{Heritage, Linked, Linking, Verdict};
+use crate::store::write::upload::Upload;
 use crate::store::{COPY_MAX, HashedKey};
 
 /// The item that another one is made from, as it was. It is pinned, so that making room for the new

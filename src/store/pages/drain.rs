@@ -12,9 +12,9 @@
 
 use crate::base::clock::Now;
 use crate::store::lane::Lane;
-use crate::store::mover::Mover;
 use crate::store::outcome::ClassId;
-use crate::store::reassign::Order;
+use crate::store::pages::mover::Mover;
+use crate::store::pages::order::Order;
 use crate::store::slab::{ChunkRef, INDEX, PageId};
 use crate::store::{Busy, Store};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! One stripe's part of the index: from a key's hash to the chunk of its item.
 //!
-//! A key's hash names a bucket of twelve slots, see [`bucket`](super::bucket); where those do not
+//! A key's hash names a bucket of twelve slots, see [`bucket`]; where those do not
 //! suffice, the bucket has a spill bucket behind it.
 //!
 //! The index grows by linear hashing: with `buckets` in `2^l .. 2^(l+1)`, a key belongs to bucket
@@ -8,8 +8,11 @@
 //! [`TARGET`] items per bucket, one bucket is split in two. No second table, no migration, and at
 //! most a few dozen items move at a time: 8.9 bytes per item, 4 % of hits need a second line.
 
+pub(crate) mod bucket;
+pub(crate) mod hints;
+
 use crate::base::hash::{KeyHash, Place};
-use crate::store::bucket::{
+use crate::store::index::bucket::{
     BUCKETS_PER_SEGMENT, Entry, LAST, Line, OVERFLOW, SLOTS, Slot, bucket_address, clear_bucket,
     new_segment, set_entry, set_reference,
 };

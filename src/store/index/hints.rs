@@ -8,7 +8,7 @@
 //! the places of earlier ones, and buckets of those are not found ahead of time any more.
 
 use crate::base::hash::Place;
-use crate::store::bucket::segment_of;
+use crate::store::index::bucket::segment_of;
 use crate::store::index::{Index, bucket_of};
 use crate::store::slab::{ChunkRef, Slabs};
 use std::sync::atomic::{AtomicU32, Ordering};

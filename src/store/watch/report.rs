@@ -2,11 +2,11 @@
 
 use crate::base::clock::Now;
 use crate::store::Store;
-use crate::store::counters::ClassSums;
 use crate::store::item::state;
 use crate::store::outcome::ClassId;
 use crate::store::slab::INDEX;
-use crate::store::snapshot::{ClassSnapshot, StoreSnapshot};
+use crate::store::watch::counters::ClassSums;
+use crate::store::watch::snapshot::{ClassSnapshot, StoreSnapshot};
 use std::sync::atomic::Ordering;
 
 impl Store {

@@ -259,7 +259,7 @@ impl Store {
     /// Makes everything gone, for everyone, that was stored before this call.
     ///
     /// Takes some 100 ns a stripe, whatever is stored. Memory comes back as
-    /// [`Lane::maintain`](super::Lane::maintain) finds the items. An appointment is cancelled.
+    /// [`Lane::maintain`](crate::store::Lane::maintain) finds the items. An appointment is cancelled.
     pub fn flush(&self) {
         self.flush_now(&mut self.flushes.lock(), b"");
     }
@@ -281,7 +281,7 @@ impl Store {
 
     /// Appoints a flush; it replaces an earlier appointment. `NEVER` cancels.
     ///
-    /// [`Lane::maintain`](super::Lane::maintain) keeps the appointment.
+    /// [`Lane::maintain`](crate::store::Lane::maintain) keeps the appointment.
     pub fn flush_at(&self, when: Expiry) {
         self.appoint(&mut self.flushes.lock(), b"", when);
     }
