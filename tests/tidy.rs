@@ -26,6 +26,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lib", &[]),
 ];
 
+/// The rooms of the store, from left to right: each imports those to its left only.
+const STORE_ROOMS: &[&str] = &[
+    "locks", "outcome", "counters", "slab", "item", "index", "stripe", "table", "seat", "read",
+    "evict", "sweep", "pages", "supply", "write", "lane", "watch",
+];
+
 /// The files in which the word `unsafe` may stand.
 const UNSAFE_HOMES: &[&str] = &["store/slab/arena.rs", "server/os.rs"];
 
@@ -123,6 +129,7 @@ fn the_sources_are_tidy() {
         header,
         width,
         layers,
+        rooms,
         known_layer,
         contained_unsafe,
         globs,
@@ -223,6 +230,38 @@ fn layers(source: &Source) -> Vec<String> {
             complaints.push(source.complain(line, "name what you import from the crate's root"));
         } else if is_layer && name != home && !allowed.contains(&name.as_str()) {
             complaints.push(source.complain(line, &format!("`{home}` may not import `{name}`")));
+        }
+    }
+    complaints
+}
+
+/// What a room of the store imports is in a room to its left. Tests may use the whole store.
+fn rooms(source: &Source) -> Vec<String> {
+    let mut names = source.path.trim_end_matches(".rs").split('/');
+    let (Some("store"), Some(home)) = (names.next(), names.next()) else {
+        return vec![];
+    };
+    if home == "mod" {
+        return vec![];
+    }
+    let position = |name: &str| STORE_ROOMS.iter().position(|room| *room == name);
+    let Some(here) = position(home) else {
+        return vec![source.complain(0, &format!("`{home}` is not in the rooms of tests/tidy.rs"))];
+    };
+    let mut complaints = vec![];
+    for (number, line) in (0..).zip(source.code.lines()).take(source.tests_from) {
+        for (at, path) in line.match_indices("crate::store::") {
+            let name = leading_name(&line[at + path.len()..]);
+            // The front page's own: `crate::store::Store`.
+            let is_front = name.is_empty() || name.starts_with(char::is_uppercase);
+            let is_right = match position(&name) {
+                Some(there) => there > here,
+                None => is_front && here < STORE_ROOMS.len() - 2,
+            };
+            if is_right {
+                let what = format!("`{home}` may not import `{name}`, which is to its right");
+                complaints.push(source.complain(number, &what));
+            }
         }
     }
     complaints
@@ -608,6 +647,41 @@ fn imports_run_downward() {
         "pub(crate) use crate::protocol as grammar;\n",
         &complaint,
     );
+}
+
+#[test]
+fn rooms_import_those_to_their_left() {
+    expect(
+        rooms,
+        "store/index/a.rs",
+        "use crate::store::slab::Slabs;\n",
+        &[],
+    );
+    expect(rooms, "store/lane.rs", "use crate::store::Store;\n", &[]);
+    expect(
+        rooms,
+        "store/mod.rs",
+        "use crate::store::lane::Lane;\n",
+        &[],
+    );
+    let complaint = ["store/slab/a.rs:2: `slab` may not import `index`, which is to its right"];
+    expect(
+        rooms,
+        "store/slab/a.rs",
+        "use crate::store::index::Index;\n",
+        &complaint,
+    );
+    let complaint = ["store/evict/a.rs:2: `evict` may not import `Store`, which is to its right"];
+    expect(
+        rooms,
+        "store/evict/a.rs",
+        "use crate::store::Store;\n",
+        &complaint,
+    );
+    let complaint = ["store/attic.rs:1: `attic` is not in the rooms of tests/tidy.rs"];
+    expect(rooms, "store/attic.rs", "", &complaint);
+    let tests = "#[cfg(test)]\nmod tests {\n    use crate::store::Store;\n}\n";
+    expect(rooms, "store/slab/a.rs", tests, &[]);
 }
 
 #[test]

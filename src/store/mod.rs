@@ -74,6 +74,7 @@
 //! `Err` is kept for a store that cannot do its job. A broken invariant panics, which ends the
 //! process: a cache that restarts empty is fine, one that lies is not.
 
+mod counters;
 mod evict;
 mod index;
 mod item;
@@ -82,46 +83,41 @@ mod locks;
 mod outcome;
 mod pages;
 mod read;
+mod seat;
 mod slab;
 mod stripe;
+mod supply;
 mod sweep;
+mod table;
 mod watch;
 mod write;
 
 pub use lane::{Lane, PREFETCH_MAX};
 pub use outcome::{
-    Arith, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss, StoreError,
-    StoreMode, StoreOutcome, StoreRequest, Stored, TooManyFlushes,
+    Arith, Busy, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss,
+    MoveRefusal, StoreError, StoreMode, StoreOutcome, StoreRequest, Stored, TooManyFlushes,
 };
-pub use pages::order::MoveRefusal;
+pub use read::COPY_MAX;
 pub use read::pin::PinnedValue;
 pub use read::view::Item;
 pub use slab::Beliefs;
-pub use watch::snapshot::{Busy, ClassSnapshot, StoreSnapshot};
+pub use table::HashedKey;
+pub use watch::snapshot::{ClassSnapshot, StoreSnapshot};
 pub use write::upload::Upload;
 
-use crate::base::hash::{KeyHash, KeyHasher, Place};
-use crate::base::key::{KEY_LEN_MAX, Key};
-use crate::base::settings::{EvictionPolicy, StoreSettings};
-use crate::store::index::hints::Hints;
-use crate::store::item::Header;
-use crate::store::lane::Desk;
-use crate::store::locks::{Rank, Ranked, RankedGuard};
-use crate::store::pages::mover::Mover;
-use crate::store::pages::order::Order;
-use crate::store::slab::{ChunkRef, ClassTable, Geometry, Slabs, Spacing};
-use crate::store::stripe::Stripe;
+use crate::base::clock::Expiry;
+use crate::base::settings::{Automove, StoreSettings};
+use crate::store::counters::ClassSums;
+use crate::store::locks::{Rank, Ranked};
+use crate::store::slab::{ClassTable, Geometry, Slabs, Spacing};
+use crate::store::supply::Supply;
 use crate::store::sweep::crawler::Crawler;
-use crate::store::sweep::flush::Flushes;
-use crate::store::watch::counters::{ClassSums, LaneTallies};
+use crate::store::sweep::flush::Flushing;
+use crate::store::table::Table;
 use crossbeam::utils::CachePadded;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU8, AtomicU32, AtomicU64, Ordering};
-
-/// Values up to this length are copied out under the stripe lock, longer ones are pinned. Copying
-/// 16 KiB takes about a microsecond, no longer than the lock may be held.
-pub const COPY_MAX: u32 = 16 << 10;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The smallest memory limit that works: sixteen pages.
 pub const MEMORY_MIN: u64 = 1 << 20;
@@ -133,60 +129,21 @@ pub const LIMIT_GROWTH: u64 = 4;
 /// With so many pages, one is kept free for what cannot wait.
 const PAGES_FOR_RESERVE: u32 = 512;
 
-/// A key with its hash under the store's seed.
-#[derive(Clone, Copy, Debug)]
-pub struct HashedKey<'a> {
-    /// The key.
-    pub key: Key<'a>,
-    /// Its hash.
-    pub hash: KeyHash,
-}
-
 /// The cache. Threads use it through a [`Lane`] each.
 pub struct Store {
-    slabs: Slabs,
-    stripes: Box<[CachePadded<Ranked<Stripe>>]>,
-    stripe_bits: u32,
-    hints: Hints,
-    hasher: KeyHasher,
-    evict: bool,
-    cas: bool,
-    policy: EvictionPolicy,
-    value_len_max: u32,
+    table: Arc<Table>,
+    supply: Supply,
+    flushing: Flushing,
+    crawler: CachePadded<Ranked<Crawler>>,
+    /// Lanes that are in use.
+    taken: Box<[AtomicBool]>,
     /// The limit in bytes, as it was asked for.
     limit: AtomicU64,
     limit_adjustable: bool,
     /// Bytes of the limit that are no pages.
     fixed: u64,
-    desks: Box<[CachePadded<Ranked<Desk>>]>,
-    taken: Box<[AtomicBool]>,
-    tallies: Box<[CachePadded<LaneTallies>]>,
-    /// Gets that found nothing, and new items under keys that had none, as the lanes report them.
-    missed: CachePadded<AtomicU64>,
-    created: CachePadded<AtomicU64>,
-    /// Seconds that the item evicted last had been idle, by class.
-    evicted_idle: Box<[AtomicU64]>,
     /// Counter values at the last `stats reset`.
     baseline: Ranked<Vec<ClassSums>>,
-    flushes: Ranked<Flushes>,
-    /// The tick of the next appointed flush; `u64::MAX` for none.
-    flush_due: AtomicU64,
-    /// Marks that have not been lifted yet.
-    flushes_pending: AtomicU32,
-    /// What all stripes have noted of them.
-    flush_steps: AtomicIsize,
-    mover: CachePadded<Ranked<Mover>>,
-    /// The number of the class whose requests do a share of the page move that is under way.
-    drained_for: AtomicU8,
-    /// What the operator has ordered to be moved.
-    order: Ranked<Option<Order>>,
-    /// Whether pages may move other than by need; how readily they do so by themselves, and the
-    /// seconds it takes to see that a class does not need what it has.
-    reassign: bool,
-    automove: AtomicU32,
-    automove_window_s: AtomicU32,
-    last_busy: Ranked<Option<Busy>>,
-    crawler: CachePadded<Ranked<Crawler>>,
 }
 
 impl Store {
@@ -197,72 +154,19 @@ impl Store {
     /// If the memory cannot be reserved.
     pub fn new(settings: &StoreSettings, lanes: usize) -> io::Result<Arc<Self>> {
         let limit = settings.memory_limit.max(MEMORY_MIN);
-        let stripe_bits = stripe_bits(limit);
-        let stripes = (size_of::<CachePadded<Ranked<Stripe>>>() as u64) << stripe_bits;
-        let fixed = stripes + Hints::size(limit, stripe_bits);
-        let geometry = Geometry::for_limit(pageable(limit, fixed));
-        let table = ClassTable::new(Spacing {
-            factor: settings.growth_factor,
-            chunk_min: settings
-                .chunk_size_min
-                .map(|bytes| bytes.saturating_add(item::HEADER as u32)),
-            unit: 1 << geometry.unit_shift,
-            sparse: limit < 32 << 20,
-            page_size: 1 << geometry.page_shift,
-        });
-        let classes = table.len();
-        let most = if settings.limit_adjustable {
-            limit.saturating_mul(LIMIT_GROWTH)
-        } else {
-            limit
-        };
-        let slabs = Slabs::new(geometry, table, most)?;
-        if settings.evict && geometry.pages >= PAGES_FOR_RESERVE {
-            slabs.keep_free(1);
-        }
-        if settings.huge_pages {
-            slabs.arena.use_huge_pages();
-        }
+        let fixed = Table::overhead(limit);
+        let slabs = slabs(settings, limit, fixed)?;
+        let classes = slabs.sizes.len();
         Ok(Arc::new(Self {
-            slabs,
-            stripes: (0..1 << stripe_bits)
-                .map(|_| CachePadded::new(Ranked::new(Rank::Stripe, Stripe::default())))
-                .collect(),
-            stripe_bits,
-            hints: Hints::new(limit, stripe_bits),
-            hasher: settings
-                .hash_seed
-                .map_or_else(KeyHasher::random, KeyHasher::with_seed),
-            evict: settings.evict,
-            cas: settings.cas,
-            policy: settings.policy,
-            value_len_max: settings.item_size_max,
+            table: Arc::new(Table::new(settings, slabs, limit, lanes)),
+            supply: Supply::new(settings),
+            flushing: Flushing::default(),
+            crawler: CachePadded::new(Ranked::new(Rank::Crawler, Crawler::default())),
+            taken: (0..lanes).map(|_| AtomicBool::new(false)).collect(),
             limit: AtomicU64::new(limit),
             limit_adjustable: settings.limit_adjustable,
             fixed,
-            desks: (0..lanes)
-                .map(|_| CachePadded::new(Ranked::new(Rank::Magazines, Desk::new(classes))))
-                .collect(),
-            taken: (0..lanes).map(|_| AtomicBool::new(false)).collect(),
-            tallies: (0..lanes)
-                .map(|_| CachePadded::new(LaneTallies::new(classes)))
-                .collect(),
-            missed: CachePadded::default(),
-            created: CachePadded::default(),
-            evicted_idle: (0..classes).map(|_| AtomicU64::new(0)).collect(),
             baseline: Ranked::new(Rank::Note, vec![ClassSums::default(); classes]),
-            flushes: Ranked::new(Rank::Flushes, Flushes::default()),
-            flush_due: AtomicU64::new(u64::MAX),
-            flushes_pending: AtomicU32::new(0),
-            flush_steps: AtomicIsize::new(0),
-            mover: CachePadded::new(Ranked::new(Rank::Mover, Mover::default())),
-            drained_for: AtomicU8::new(0),
-            order: Ranked::new(Rank::Order, None),
-            reassign: settings.reassign,
-            automove: AtomicU32::new(settings.automove.level()),
-            automove_window_s: AtomicU32::new(settings.automove_window_s),
-            last_busy: Ranked::new(Rank::Note, None),
-            crawler: CachePadded::new(Ranked::new(Rank::Crawler, Crawler::default())),
         }))
     }
 
@@ -282,11 +186,11 @@ impl Store {
     /// cannot be had: it is fixed, or above [`LIMIT_GROWTH`] times the first.
     pub fn set_memory_limit(&self, bytes: u64) -> bool {
         let bytes = bytes.max(MEMORY_MIN);
-        let pages = pageable(bytes, self.fixed) >> self.slabs.geometry.page_shift;
+        let pages = pageable(bytes, self.fixed) >> self.table.slabs.geometry.page_shift;
         let Ok(pages) = u32::try_from(pages) else {
             return false;
         };
-        let set = self.limit_adjustable && self.slabs.set_page_limit(pages.max(1));
+        let set = self.limit_adjustable && self.table.slabs.set_page_limit(pages.max(1));
         if set {
             self.limit.store(bytes, Ordering::Relaxed);
         }
@@ -302,59 +206,107 @@ impl Store {
     /// Whether memory is still above a limit that has been lowered.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
-        self.slabs.is_over_limit()
+        self.table.slabs.is_over_limit()
     }
 
-    #[inline]
-    fn stripe(&self, place: Place) -> RankedGuard<'_, Stripe> {
-        self.stripes[place.stripe(self.stripe_bits)].lock()
+    /// Makes everything gone, for everyone, that was stored before this call.
+    ///
+    /// Takes some 100 ns a stripe, whatever is stored. Memory comes back as [`Lane::maintain`]
+    /// finds the items. An appointment is cancelled.
+    pub fn flush(&self) {
+        self.flushing.flush(&self.table);
     }
 
-    /// The CAS id that clients see.
-    #[inline]
-    fn cas_id(&self, place: Place, chunk: ChunkRef, header: Header) -> u64 {
-        if !self.cas {
-            return 0;
-        }
-        self.cas_shown(place, self.slabs.explicit_cas(chunk, header), header.high)
+    /// The same for what is stored under keys that begin with `prefix`.
+    ///
+    /// # Errors
+    ///
+    /// If too many flushes are pending; then nothing is done.
+    pub fn flush_prefix(&self, prefix: &[u8]) -> Result<(), TooManyFlushes> {
+        let limit = self.memory_limit();
+        self.flushing.flush_prefix(&self.table, prefix, limit)
     }
 
-    /// The CAS id that clients see of an item with this CAS counter, or with an id of its own.
-    #[inline]
-    fn cas_shown(&self, place: Place, explicit: Option<u64>, counter: u32) -> u64 {
-        if !self.cas {
-            return 0;
-        }
-        explicit.unwrap_or_else(|| {
-            let stripe = place.stripe(self.stripe_bits) as u64;
-            u64::from(counter).wrapping_shl(self.stripe_bits) | stripe
-        })
+    /// Appoints a flush; it replaces an earlier appointment. `NEVER` cancels.
+    ///
+    /// [`Lane::maintain`] keeps the appointment.
+    pub fn flush_at(&self, when: Expiry) {
+        self.flushing.flush_at(when);
     }
 
-    /// Starts loading the line of the index for a key with this hash: for many keys at once, so
-    /// that looking for them waits once.
-    fn prefetch_bucket(&self, hash: KeyHash) {
-        let place = hash.place();
-        let bits = place.bucket_bits(self.stripe_bits);
-        if let Some(bucket) = self.hints.bucket(&self.slabs, place, bits) {
-            self.slabs.arena.prefetch(bucket);
-        }
+    /// The same for a prefix; it replaces an earlier appointment for that.
+    ///
+    /// # Errors
+    ///
+    /// If too many flushes are pending; then nothing is done.
+    pub fn flush_prefix_at(&self, prefix: &[u8], when: Expiry) -> Result<(), TooManyFlushes> {
+        self.flushing.flush_prefix_at(prefix, when)
     }
 
-    /// The hash of the item in `chunk`, which may be about to change under us.
-    fn hash_of(&self, chunk: ChunkRef) -> Option<KeyHash> {
-        let mut buffer = [0; KEY_LEN_MAX];
-        self.slabs
-            .key_of(chunk, &mut buffer)
-            .map(|key| self.hasher.hash(key))
+    /// Marks: flushes of which the memory may not be back yet.
+    #[must_use]
+    pub fn flushes_pending(&self) -> u32 {
+        self.flushing.pending()
     }
 
-    /// The place of an item that is linked in a stripe the caller has locked.
-    fn place_of(&self, chunk: ChunkRef) -> Place {
-        self.hash_of(chunk)
-            .expect("a linked item has a key of legal length")
-            .place()
+    /// Orders that a page of class `source` becomes `target`'s; -1 is any class, 0 the pool.
+    /// [`Lane::maintain`] carries it out.
+    ///
+    /// # Errors
+    ///
+    /// If that makes no sense, or must wait.
+    pub fn order_move(&self, source: i32, target: i32) -> Result<(), MoveRefusal> {
+        self.supply.order_move(&self.table.slabs, source, target)
     }
+
+    /// When pages move by themselves, as far as they may at all.
+    #[must_use]
+    pub fn automove(&self) -> Automove {
+        self.supply.automove()
+    }
+
+    /// Changes when pages move by themselves.
+    pub fn set_automove(&self, automove: Automove) {
+        self.supply.set_automove(automove);
+    }
+
+    /// Seconds that a class must have had pages to spare before it gives them away.
+    #[must_use]
+    pub fn automove_window_s(&self) -> u32 {
+        self.supply.automove_window_s()
+    }
+
+    /// Changes [`automove_window_s`](Self::automove_window_s), from the next window on.
+    pub fn set_automove_window_s(&self, seconds: u32) {
+        self.supply.set_automove_window_s(seconds);
+    }
+}
+
+/// The memory of a store with a limit of so many bytes, `fixed` of them for other things.
+fn slabs(settings: &StoreSettings, limit: u64, fixed: u64) -> io::Result<Slabs> {
+    let geometry = Geometry::for_limit(pageable(limit, fixed));
+    let sizes = ClassTable::new(Spacing {
+        factor: settings.growth_factor,
+        chunk_min: settings
+            .chunk_size_min
+            .map(|bytes| bytes.saturating_add(item::HEADER as u32)),
+        unit: 1 << geometry.unit_shift,
+        sparse: limit < 32 << 20,
+        page_size: 1 << geometry.page_shift,
+    });
+    let most = if settings.limit_adjustable {
+        limit.saturating_mul(LIMIT_GROWTH)
+    } else {
+        limit
+    };
+    let slabs = Slabs::new(geometry, sizes, most)?;
+    if settings.evict && geometry.pages >= PAGES_FOR_RESERVE {
+        slabs.keep_free(1);
+    }
+    if settings.huge_pages {
+        slabs.arena.use_huge_pages();
+    }
+    Ok(slabs)
 }
 
 /// What is left of `limit` for pages.
@@ -362,16 +314,11 @@ fn pageable(limit: u64, fixed: u64) -> u64 {
     limit - fixed.min(limit / 2)
 }
 
-/// One stripe for every 512 KiB of memory: 128 at 64 MiB, 2048 at 1 GiB. With fewer, threads meet;
-/// with more, half-used index segments waste memory.
-fn stripe_bits(limit: u64) -> u32 {
-    (limit >> 19).clamp(4, 4096).ilog2()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::clock::Now;
+    use crate::base::key::Key;
 
     #[test]
     fn an_item_costs_what_the_table_above_says() {
@@ -395,7 +342,7 @@ mod tests {
         let header = item::HEADER as f64;
         let index = f64::from(index::bucket::BUCKET_SIZE) / 7.0;
         let ring = 2.5; // the longest distances are rare
-        let rest = size_of::<CachePadded<Ranked<Stripe>>>() as f64 / 4096.0 + 0.3;
+        let rest = size_of::<CachePadded<Ranked<stripe::Stripe>>>() as f64 / 4096.0 + 0.3;
         let expected = header + 48.0 + index + ring + rest;
         let cost = limit as f64 / snapshot.items as f64;
         assert!(

@@ -217,3 +217,27 @@ pub struct MetaDelete {
     /// The CAS id to give.
     pub explicit_cas: Option<u64>,
 }
+
+/// What keeps a page where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Busy {
+    /// An item that is being sent.
+    Sending,
+    /// A value that is on its way in.
+    Arriving,
+    /// An item that there is no other chunk for, where eviction is off.
+    NoMemory,
+}
+
+/// Why an order to move a page was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveRefusal {
+    /// The last order has not been carried out yet.
+    Busy,
+    /// The page would stay where it is.
+    SameClass,
+    /// There is no such class, or, for any source, none that can give.
+    BadClass,
+    /// It would be the source's last page.
+    NoSpare,
+}

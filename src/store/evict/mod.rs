@@ -1,5 +1,7 @@
 //! Which items go when a class is full.
 
+pub(crate) mod ghosts;
 mod pieces;
-pub(crate) mod policy;
+mod policy;
 pub(crate) mod search;
+pub(crate) mod small;

@@ -19,7 +19,7 @@
 
 use crate::base::hash::Place;
 use crate::base::settings::EvictionPolicy;
-use crate::store::item::{Header, state};
+use crate::store::item::Header;
 
 /// One key in so many is promoted after one hit whatever became of others. Within a percent the
 /// same from 16 to 64.
@@ -38,7 +38,7 @@ pub(crate) enum Via {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It stays where it is, with so many hits from now on.
-    Spare(u16),
+    Keep(u16),
     /// It goes to the main queue, with so many hits.
     Promote(u16),
     /// It goes.
@@ -73,11 +73,11 @@ pub(crate) fn fate(
         },
         Via::Hand => {
             // What has no hits left goes; a proven item has a chance less than hits.
-            let none = if header.has(state::MAIN) { 1 } else { 0 };
+            let none = if header.is_main() { 1 } else { 0 };
             match policy {
                 _ if hits <= none => Fate::Evict,
-                EvictionPolicy::Lru => Fate::Spare(none),
-                EvictionPolicy::S3Clock | EvictionPolicy::Lfu => Fate::Spare(hits - 1),
+                EvictionPolicy::Lru => Fate::Keep(none),
+                EvictionPolicy::S3Clock | EvictionPolicy::Lfu => Fate::Keep(hits - 1),
             }
         }
     }
@@ -91,6 +91,7 @@ pub(crate) fn is_always_tried(place: Place) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::item::state;
 
     fn item(main: bool, hits: u16) -> Header {
         let mut header = Header::unpack(0, 0).with_freq(hits);
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_case_of_the_default_policy() {
-        use Fate::{Evict, Promote, Spare};
+        use Fate::{Evict, Keep, Promote};
         let decide = |main, hits, via, tries| {
             fate(EvictionPolicy::S3Clock, item(main, hits), via, tries, false)
         };
@@ -113,10 +114,10 @@ mod tests {
             assert_eq!(decide(false, hits, Via::Ring, true), tried, "{hits} hits");
             assert_eq!(decide(false, hits, Via::Ring, false), not_tried);
         }
-        for (hits, expected) in [(0, Evict), (1, Evict), (2, Spare(1)), (3, Spare(2))] {
+        for (hits, expected) in [(0, Evict), (1, Evict), (2, Keep(1)), (3, Keep(2))] {
             assert_eq!(decide(true, hits, Via::Hand, true), expected, "{hits} hits");
         }
-        for (hits, expected) in [(0, Evict), (1, Spare(0)), (2, Spare(1)), (3, Spare(2))] {
+        for (hits, expected) in [(0, Evict), (1, Keep(0)), (2, Keep(1)), (3, Keep(2))] {
             assert_eq!(decide(false, hits, Via::Hand, true), expected);
         }
     }
@@ -127,9 +128,9 @@ mod tests {
             let promoted = |policy| fate(policy, item(false, hits), Via::Ring, false, false);
             assert_eq!(promoted(EvictionPolicy::Lru), Fate::Promote(lru));
             assert_eq!(promoted(EvictionPolicy::Lfu), Fate::Promote(lfu));
-            let spared = |policy| fate(policy, item(true, hits), Via::Hand, false, false);
-            assert_eq!(spared(EvictionPolicy::Lru), Fate::Spare(1));
-            assert_eq!(spared(EvictionPolicy::Lfu), Fate::Spare(hits - 1));
+            let kept = |policy| fate(policy, item(true, hits), Via::Hand, false, false);
+            assert_eq!(kept(EvictionPolicy::Lru), Fate::Keep(1));
+            assert_eq!(kept(EvictionPolicy::Lfu), Fate::Keep(hits - 1));
         }
         for policy in [EvictionPolicy::Lru, EvictionPolicy::Lfu] {
             for hits in [0, 1] {

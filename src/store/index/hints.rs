@@ -129,13 +129,4 @@ mod tests {
             None
         );
     }
-
-    #[test]
-    fn hints_take_a_two_thousandth_of_the_memory() {
-        for limit in [1_u64 << 20, 64 << 20, 1 << 30, 64 << 30] {
-            let stripe_bits = crate::store::stripe_bits(limit);
-            let size = Hints::size(limit, stripe_bits);
-            assert!(size <= limit / 2_000 + 20_000, "{size} of {limit}");
-        }
-    }
 }

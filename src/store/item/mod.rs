@@ -222,6 +222,12 @@ impl Header {
         self
     }
 
+    /// Whether it is in the main queue.
+    #[inline]
+    pub(crate) fn is_main(self) -> bool {
+        self.has(state::MAIN)
+    }
+
     /// Whether it was promoted after one hit and has not been hit since.
     #[inline]
     pub(crate) fn is_on_trial(self) -> bool {
@@ -257,14 +263,14 @@ pub(crate) fn access_at(now: Now) -> u32 {
 
 /// What decides an item's layout.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct Layout {
     pub(crate) key_len: usize,
     pub(crate) client_flags: u32,
     pub(crate) explicit_cas: Option<u64>,
     pub(crate) value_len: u32,
 }
 
-impl Shape {
+impl Layout {
     #[inline]
     fn optional(self) -> usize {
         let flags = if self.client_flags == 0 { 0 } else { 4 };
@@ -272,7 +278,7 @@ impl Shape {
     }
 
     /// Bytes of the item in one chunk; more than a chunk has if it must be chained.
-    #[inline(always)] // of a shape in registers; a call would write it to memory
+    #[inline(always)] // of a layout in registers; a call would write it to memory
     pub(crate) fn whole_len(self) -> usize {
         HEADER + self.key_len + self.optional() + self.value_len as usize
     }
@@ -368,61 +374,61 @@ impl Slabs {
 
     /// Writes everything of an unlinked item but its value.
     ///
-    /// `header.state` gains the bits that `shape` implies; the new header is returned.
+    /// `header.state` gains the bits that `layout` implies; the new header is returned.
     #[inline]
     pub(crate) fn write_item_head(
         &self,
         chunk: ChunkRef,
         mut header: Header,
         key: Key<'_>,
-        shape: Shape,
+        layout: Layout,
     ) -> Header {
         header.key_len = key.as_bytes().len() as u8;
-        header.part_len = if shape.is_chained() {
-            shape.first_part(self.table.size(self.class_of(chunk)))
+        header.part_len = if layout.is_chained() {
+            layout.first_part(self.sizes.size(self.class_of(chunk)))
         } else {
-            shape.value_len
+            layout.value_len
         };
         self.arena
             .write(self.offset(chunk) + HEADER, key.as_bytes());
-        self.write_options(chunk, header, shape)
+        self.write_options(chunk, header, layout)
     }
 
-    /// Writes what depends on `shape` behind the key, and the header.
+    /// Writes what depends on `layout` behind the key, and the header.
     // Always inlined: a header that is handed on in memory costs as much as the rest of this.
     #[inline(always)]
     pub(crate) fn write_options(
         &self,
         chunk: ChunkRef,
         mut header: Header,
-        shape: Shape,
+        layout: Layout,
     ) -> Header {
         header.state &= !(state::HAS_FLAGS | state::HAS_CAS | state::CHAINED);
-        if shape.optional() != 0 || shape.is_chained() {
-            header = self.write_rare_options(chunk, header, shape);
+        if layout.optional() != 0 || layout.is_chained() {
+            header = self.write_rare_options(chunk, header, layout);
         }
         self.set_header(chunk, header);
         header
     }
 
     #[inline(never)]
-    fn write_rare_options(&self, chunk: ChunkRef, mut header: Header, shape: Shape) -> Header {
+    fn write_rare_options(&self, chunk: ChunkRef, mut header: Header, layout: Layout) -> Header {
         let at = self.offset(chunk);
-        if shape.client_flags != 0 {
+        if layout.client_flags != 0 {
             header.state |= state::HAS_FLAGS;
-            let flags = shape.client_flags.to_le_bytes();
+            let flags = layout.client_flags.to_le_bytes();
             self.arena
                 .write(at + HEADER + usize::from(header.key_len), &flags);
         }
-        if let Some(cas) = shape.explicit_cas {
+        if let Some(cas) = layout.explicit_cas {
             header.state |= state::HAS_CAS;
             self.arena
                 .write(at + header.cas_offset(), &cas.to_le_bytes());
         }
-        if shape.is_chained() {
+        if layout.is_chained() {
             header.state |= state::CHAINED;
             self.arena
-                .write(at + header.chain_offset(), &shape.value_len.to_le_bytes());
+                .write(at + header.chain_offset(), &layout.value_len.to_le_bytes());
             self.set_next(chunk, header, ChunkRef::NONE);
         }
         header
@@ -498,10 +504,10 @@ impl Slabs {
         self.offset(chunk) + skip
     }
 
-    /// The shape of a linked or complete item.
+    /// The layout of a linked or complete item.
     #[inline(always)] // as `write_options`
-    pub(crate) fn shape_of(&self, chunk: ChunkRef, header: Header) -> Shape {
-        Shape {
+    pub(crate) fn layout_of(&self, chunk: ChunkRef, header: Header) -> Layout {
+        Layout {
             key_len: usize::from(header.key_len),
             client_flags: self.client_flags(chunk, header),
             explicit_cas: self.explicit_cas(chunk, header),
@@ -588,17 +594,17 @@ mod tests {
 
     #[test]
     fn metadata_is_sixteen_bytes_an_item() {
-        let shape = Shape {
+        let layout = Layout {
             key_len: 16,
             client_flags: 0,
             explicit_cas: None,
             value_len: 32,
         };
-        assert_eq!(shape.whole_len(), 64);
-        let flagged = Shape {
+        assert_eq!(layout.whole_len(), 64);
+        let flagged = Layout {
             client_flags: 1,
             explicit_cas: Some(1),
-            ..shape
+            ..layout
         };
         assert_eq!(flagged.whole_len(), 76);
     }

@@ -1,6 +1,6 @@
 //! Which class has which pages: who gives one to whom, and how a page is emptied.
 
-pub(crate) mod balance;
-pub(crate) mod drain;
 pub(crate) mod mover;
-pub(crate) mod order;
+pub(crate) mod policy;
+pub(crate) mod readings;
+pub(crate) mod surplus;

@@ -1,8 +1,8 @@
-//! Page moves: getting items out of a page so that another class, or the index, can have it.
+//! Getting items out of a page so that another class, or the index, can have it.
 //!
 //! ```text
 //!   1. the page leaves its class: nothing of it is handed out any more
-//!   2. the lanes' stocks give back its chunks
+//!   2. the lanes' magazines return its chunks
 //!   3. each item in it is relocated to a chunk of the class: a free one, else one that is evicted
 //!      for it, as for any new item
 //!   4. when all its chunks are free it belongs to nobody; else it returns to its class
@@ -10,22 +10,71 @@
 //!
 //! A pinned item or one that is still being uploaded keeps its page where it is. An item of more
 //! than [`PARTS_MAX`] chunks is evicted instead: to move one of them, its stripe would be locked
-//! for as long as it takes to walk them all. One page moves at a time and in steps, see
-//! [`drain`](super::drain).
+//! for as long as it takes to walk them all. One page moves at a time and in steps.
 
 use crate::base::clock::Now;
 use crate::base::hash::{KeyHash, Place};
-use crate::store::index::Print;
 use crate::store::item::{Header, state};
-use crate::store::lane::Lane;
-use crate::store::outcome::ClassId;
-use crate::store::pages::drain::{Drain, Reason};
-use crate::store::pages::order::Surplus;
-use crate::store::slab::{ChunkRef, PageId, RingEntry};
+use crate::store::outcome::{Busy, ClassId};
+use crate::store::pages::policy::Pace;
+use crate::store::pages::surplus::Surplus;
+use crate::store::seat::Seat;
+use crate::store::slab::{ChunkRef, PageId, RingEntry, Slabs};
 use crate::store::stripe::{Found, Stripe, Unlinked};
-use crate::store::{Busy, Store};
-use std::cmp::Reverse;
-use std::sync::Arc;
+use crate::store::table::Table;
+
+/// Chunks of an item that is moved, at most: 64 MiB, and 16 MiB where pages have 64 KiB. Walking
+/// them is a wait for memory each, and the longest that anything holds a stripe.
+const PARTS_MAX: u32 = 1024;
+
+/// Why a page is being emptied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reason {
+    /// Another class needs it more.
+    Need(ClassId),
+    /// It is worth more to another class.
+    Balance(ClassId),
+    /// The limit has been lowered.
+    Limit,
+    /// A page is to be kept free.
+    Reserve,
+    /// The operator wants it.
+    Order(Order),
+    /// Its class has no use for it: nothing is evicted.
+    Surplus,
+}
+
+/// A page that is being emptied.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    pub(crate) page: PageId,
+    pub(crate) class: ClassId,
+    pub(crate) reason: Reason,
+    /// The next slot to look at.
+    pub(crate) slot: u32,
+    pub(crate) busy: Option<Busy>,
+    /// Chunks for items that move, taken beforehand.
+    pub(crate) spares: Vec<ChunkRef>,
+}
+
+impl Drain {
+    /// Whether items that find no other chunk may be evicted.
+    pub(crate) fn evicts(&self) -> bool {
+        !matches!(self.reason, Reason::Surplus)
+    }
+}
+
+/// A page that the operator wants moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Order {
+    pub(crate) source: ClassId,
+    /// A class, or [`POOL`].
+    pub(crate) target: ClassId,
+    pub(crate) tries_left: u8,
+}
+
+/// In an order, the pool. The number is that of the index's class, whose pages never move so.
+pub(crate) const POOL: ClassId = ClassId(0);
 
 /// The right to move a page, and what is under way.
 #[derive(Debug, Default)]
@@ -37,8 +86,8 @@ pub(crate) struct Mover {
     pub(crate) failures: usize,
     /// Pages that classes have had free for long.
     pub(crate) surplus: Surplus,
-    /// Bytes that the store will have allocated when the next page may move for balance.
-    pub(crate) balances_at: u64,
+    /// When the next page may move for balance.
+    pub(crate) pace: Pace,
 }
 
 impl Mover {
@@ -52,24 +101,22 @@ impl Mover {
     }
 }
 
-/// Chunks that are got at a time for items that move.
-const SPARES: usize = 16;
+/// Whose a chunk of a page that is being emptied seems to be.
+pub(crate) enum Tenant {
+    Nobody,
+    /// An item that is no longer in the index, and still being sent.
+    Leaving,
+    /// The item of this first chunk, whose key has this hash.
+    Item(ChunkRef, KeyHash),
+}
 
-/// Evictions for them at most; after that the rest is left to the next step.
-const SPARING_MAX: u64 = 256;
-
-/// Chunks of an item that is moved, at most: 64 MiB, and 16 MiB where pages have 64 KiB. Walking
-/// them is a wait for memory each, and the longest that anything holds a stripe.
-const PARTS_MAX: u32 = 1024;
-
-/// A step is over: enough has been evicted for it.
-pub(crate) struct Later;
-
-/// What became of an item in a page that is being emptied.
-enum Moved {
+/// What became of the item in a chunk.
+pub(crate) enum Vacated {
     /// The old chunk is free; the item lives on in another.
     Relocated {
         from: ChunkRef,
+        /// Whether it was a further part of a long item.
+        is_part: bool,
         fresh: Option<RingEntry>,
     },
     /// The item is gone.
@@ -82,337 +129,170 @@ enum Moved {
     Nothing,
 }
 
-impl Lane {
-    /// The classes with pages, those that can spare one best first.
-    pub(crate) fn donors(&self, taker: ClassId) -> Vec<ClassId> {
-        let slabs = &self.store.slabs;
-        let others = slabs.table.item_classes().filter(|&class| class != taker);
-        let mut donors: Vec<ClassId> = others.filter(|&c| slabs.page_count(c) > 0).collect();
-        donors.sort_by_cached_key(|&class| {
-            // A class's last page goes last: what is in use may be the very item that needs it.
-            let last = slabs.page_count(class) == 1;
-            // First those with room for their items in fewer pages: nothing has to go.
-            let spare = Reverse(slabs.spare_pages(class));
-            let age = Reverse(slabs.eviction_age(class));
-            (last, spare, slabs.pull_per_page(class), age)
+/// Begins to empty `page`: it leaves its class, and no lane has a chunk of it. `None` if that
+/// cannot be begun.
+pub(crate) fn begin(table: &Table, page: PageId, reason: Reason) -> Option<Drain> {
+    let class = table.slabs.page(page).owner()?;
+    if !table.slabs.start_drain(page) {
+        return None;
+    }
+    recall_magazines(table, page, class);
+    Some(Drain {
+        page,
+        class,
+        reason,
+        slot: 0,
+        busy: None,
+        spares: vec![],
+    })
+}
+
+/// Takes the page's chunks out of all lanes' magazines.
+fn recall_magazines(table: &Table, page: PageId, class: ClassId) {
+    let slabs = &table.slabs;
+    for magazines in &table.magazines {
+        let mut magazines = magazines.lock();
+        let mut state = slabs.lock(class);
+        magazines.of(class).free.retain(|&chunk| {
+            let here = slabs.page_of(chunk) == page;
+            if here {
+                slabs.return_locked(&mut state, class, chunk);
+            }
+            !here
         });
-        donors
-    }
-
-    /// Takes the page's chunks out of all lanes' stocks.
-    pub(crate) fn recall_stocks(&self, page: PageId, class: ClassId) {
-        let slabs = &self.store.slabs;
-        for desk in &self.store.desks {
-            let mut desk = desk.lock();
-            let stock = &mut desk.magazines[usize::from(class.0)].free;
-            let mut state = slabs.lock(class);
-            stock.retain(|&chunk| {
-                let here = slabs.page_of(chunk) == page;
-                if here {
-                    slabs.give_locked(&mut state, class, chunk);
-                }
-                !here
-            });
-        }
-    }
-
-    /// Gets whatever is in `chunk` out of it, if that can be done; else says why it cannot. Where
-    /// the class has no free chunk, an item takes that of the one that is next to be evicted.
-    ///
-    /// # Errors
-    ///
-    /// If that has to wait for the next step.
-    pub(crate) fn vacate(
-        &mut self,
-        chunk: ChunkRef,
-        evict: bool,
-        spares: &mut Vec<ChunkRef>,
-        now: Now,
-    ) -> Result<Option<Busy>, Later> {
-        let store = Arc::clone(&self.store);
-        let Some((head, hash)) = (match store.slabs.header(chunk) {
-            // No longer in the index, and still being sent.
-            header if !header.has(state::LINKED) && header.has(state::PINNED) => {
-                return Ok(Some(Busy::Sending));
-            }
-            header => store.item_in(chunk, header),
-        }) else {
-            return Ok(None);
-        };
-        // Before the stripe is locked.
-        if spares.is_empty() {
-            self.gather_spares(store.slabs.class_of(chunk), evict, spares, now)?;
-        }
-        let moved = {
-            let mut stripe = store.stripe(hash.place());
-            let print = Print::new(hash, store.stripe_bits);
-            let found = stripe.item_in(&store.slabs, print, head);
-            match found {
-                Some(found) if found.header.has(state::PINNED) => Moved::Stays(Busy::Sending),
-                Some(found) if stripe.is_dead(&store.slabs, head, found.header, now) => {
-                    Moved::Dead(stripe.unlink(&store.slabs, print.bits, found))
-                }
-                // The chunk was read before the lock was held: its owner may be another item now.
-                Some(found) if !store.holds(found, chunk) => Moved::Nothing,
-                Some(found) if evict && !store.is_movable(found) => {
-                    Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found))
-                }
-                Some(found) if !store.is_movable(found) => Moved::Stays(Busy::NoMemory),
-                Some(found) => {
-                    let place = hash.place();
-                    match store.relocate(&mut stripe, found, chunk, place, spares) {
-                        Moved::Stays(Busy::NoMemory) if evict => {
-                            Moved::Evicted(stripe.unlink(&store.slabs, print.bits, found))
-                        }
-                        moved => moved,
-                    }
-                }
-                None => Moved::Nothing,
-            }
-        };
-        let busy = match moved {
-            Moved::Stays(why) => Some(why),
-            _ => None,
-        };
-        self.account(moved, head != chunk, now);
-        Ok(busy)
-    }
-
-    fn account(&mut self, moved: Moved, is_part: bool, now: Now) {
-        match moved {
-            Moved::Stays(_) | Moved::Nothing => {}
-            Moved::Dead(gone) => {
-                self.tallies(gone.class).reclaimed.add(1);
-                self.discard_dead(gone);
-            }
-            Moved::Evicted(gone) => {
-                self.count_eviction(&gone, now);
-                self.discard(gone);
-            }
-            Moved::Relocated { from, fresh } => {
-                let class = self.store.slabs.class_of(from);
-                let tallies = self.tallies(class);
-                let rescued = if is_part {
-                    &tallies.chunks_rescued
-                } else {
-                    &tallies.rescued
-                };
-                rescued.add(1);
-                self.free_chunk(from);
-                if let Some(entry) = fresh {
-                    self.note_fresh(class, entry);
-                }
-            }
-        }
-    }
-
-    /// Chunks of `class` for items that are moving, without a new page. None if there are none.
-    fn gather_spares(
-        &mut self,
-        class: ClassId,
-        evict: bool,
-        spares: &mut Vec<ChunkRef>,
-        now: Now,
-    ) -> Result<(), Later> {
-        let is_free = self.store.slabs.lock(class).free > 0;
-        if is_free {
-            self.store.slabs.take(class, SPARES, spares);
-            return Ok(());
-        }
-        let mut is_done = true;
-        if evict {
-            is_done = self.make_room(class, SPARES, SPARING_MAX, now, spares);
-        }
-        // What could not be moved without evicting; at least the item at hand.
-        let missing = spares.len().max(1) as u64;
-        self.tallies(class).move_no_memory.add(missing);
-        if spares.is_empty() && !is_done {
-            return Err(Later);
-        }
-        Ok(())
     }
 }
 
-impl Store {
-    /// The first chunk of the item that `chunk` is a part of, and the hash of its key.
-    fn item_in(&self, chunk: ChunkRef, header: Header) -> Option<(ChunkRef, KeyHash)> {
-        let head = if header.is_linked_item() {
-            chunk
-        } else {
-            self.slabs.owner_of(header)?
-        };
-        Some((head, self.hash_of(head)?))
+/// Whose `chunk` is, as far as can be seen without a lock.
+pub(crate) fn tenant(table: &Table, chunk: ChunkRef) -> Tenant {
+    let header = table.slabs.header(chunk);
+    if !header.has(state::LINKED) && header.has(state::PINNED) {
+        return Tenant::Leaving;
     }
+    let head = if header.is_linked_item() {
+        Some(chunk)
+    } else {
+        table.slabs.owner_of(header)
+    };
+    let found = head.and_then(|head| Some(Tenant::Item(head, table.hash_of(head)?)));
+    found.unwrap_or(Tenant::Nobody)
+}
 
-    /// Whether `chunk` says that it is the item's; with its stripe's lock.
-    fn holds(&self, found: Found, chunk: ChunkRef) -> bool {
-        let owner = || self.slabs.owner_of(self.slabs.header(chunk));
-        chunk == found.chunk || owner() == Some(found.chunk)
+/// Gets what is in `chunk`, a part of the item of `head`, out of it, if that can be done: into one
+/// of `spares`, or with `evict` out of the store if there is none.
+pub(crate) fn vacate(
+    seat: Seat<'_>,
+    (head, hash): (ChunkRef, KeyHash),
+    chunk: ChunkRef,
+    evict: bool,
+    spares: &mut Vec<ChunkRef>,
+    now: Now,
+) -> Vacated {
+    let table = seat.table;
+    let slabs = &table.slabs;
+    let print = table.print(hash);
+    let (mut stripe, found) = table.item_in(head, hash);
+    let Some(found) = found else {
+        return Vacated::Nothing;
+    };
+    if found.header.has(state::PINNED) {
+        return Vacated::Stays(Busy::Sending);
     }
-
-    fn is_movable(&self, found: Found) -> bool {
-        let value_len = self.slabs.value_len(found.chunk, found.header);
-        value_len / self.slabs.table.size(self.slabs.table.largest()) < PARTS_MAX
+    if stripe.is_dead(slabs, head, found.header, now) {
+        return Vacated::Dead(stripe.unlink(slabs, print.bits, found));
     }
-
-    /// Copies one chunk of a linked item, under its stripe's lock, and points everything to the
-    /// copy. Without a spare chunk for it the item stays.
-    fn relocate(
-        &self,
-        stripe: &mut Stripe,
-        found: Found,
-        from: ChunkRef,
-        place: Place,
-        spares: &mut Vec<ChunkRef>,
-    ) -> Moved {
-        let before = (from != found.chunk).then(|| self.before(found, from));
-        if before == Some(None) {
-            return Moved::Nothing;
+    // The chunk was read before the lock was held: its owner may be another item now.
+    if !holds(slabs, found, chunk) {
+        return Vacated::Nothing;
+    }
+    let moved = if is_movable(slabs, found) {
+        relocate(slabs, &mut stripe, found, (chunk, hash.place()), spares)
+    } else {
+        Vacated::Stays(Busy::NoMemory)
+    };
+    match moved {
+        Vacated::Stays(Busy::NoMemory) if evict => {
+            Vacated::Evicted(stripe.unlink(slabs, print.bits, found))
         }
-        let Some(to) = spares.pop() else {
-            return Moved::Stays(Busy::NoMemory);
-        };
-        stripe.limit_age(self, found);
-        let slabs = &self.slabs;
-        let header = slabs.header(from);
-        let len = slabs.part_at(from, header) - slabs.offset(from) + header.part_len as usize;
-        slabs.arena.copy(slabs.offset(from), slabs.offset(to), len);
-        slabs.note_expiry(to, found.header.expiry());
-        if let Some((before, header)) = before.flatten() {
-            self.slabs.set_next(before, header, to);
-            return Moved::Relocated { from, fresh: None };
-        }
+        moved => moved,
+    }
+}
+
+/// Whether `chunk` says that it is the item's; with its stripe's lock.
+fn holds(slabs: &Slabs, found: Found, chunk: ChunkRef) -> bool {
+    let owner = || slabs.owner_of(slabs.header(chunk));
+    chunk == found.chunk || owner() == Some(found.chunk)
+}
+
+fn is_movable(slabs: &Slabs, found: Found) -> bool {
+    let value_len = slabs.value_len(found.chunk, found.header);
+    value_len / slabs.sizes.size(slabs.sizes.largest()) < PARTS_MAX
+}
+
+/// Copies one chunk of a linked item, under its stripe's lock, and points everything to the copy.
+/// Without a spare chunk for it the item stays.
+fn relocate(
+    slabs: &Slabs,
+    stripe: &mut Stripe,
+    found: Found,
+    (from, place): (ChunkRef, Place),
+    spares: &mut Vec<ChunkRef>,
+) -> Vacated {
+    let is_part = from != found.chunk;
+    let before = is_part.then(|| before(slabs, found, from));
+    if before == Some(None) {
+        return Vacated::Nothing;
+    }
+    let Some(to) = spares.pop() else {
+        return Vacated::Stays(Busy::NoMemory);
+    };
+    stripe.limit_age(slabs, found);
+    let header = slabs.header(from);
+    let len = slabs.part_at(from, header) - slabs.offset(from) + header.part_len as usize;
+    slabs.arena.copy(slabs.offset(from), slabs.offset(to), len);
+    slabs.note_expiry(to, found.header.expiry());
+    let mut fresh = None;
+    if let Some((before, header)) = before.flatten() {
+        slabs.set_next(before, header, to);
+    } else {
         stripe.index.replace(slabs, found.slot, to);
-        self.adopt_chain(to, header);
-        let fresh = (!header.has(state::MAIN)).then(|| RingEntry::new(to, place));
-        Moved::Relocated { from, fresh }
+        adopt_chain(slabs, to, header);
+        fresh = (!header.is_main()).then(|| RingEntry::new(to, place));
     }
-
-    /// Tells the continuations of a relocated head who owns them now.
-    fn adopt_chain(&self, head: ChunkRef, header: Header) {
-        let mut chunk = self.slabs.next(head, header);
-        while !chunk.is_none() {
-            let part = self.slabs.header(chunk);
-            self.slabs.set_header(
-                chunk,
-                Header {
-                    high: head.0,
-                    ..part
-                },
-            );
-            chunk = self.slabs.next(chunk, part);
-        }
-    }
-
-    /// The chunk before `part` in an item's chain, if `part` is in it: what has been an item of the
-    /// same first chunk may not all be free yet.
-    fn before(&self, found: Found, part: ChunkRef) -> Option<(ChunkRef, Header)> {
-        let (mut chunk, mut header) = (found.chunk, found.header);
-        loop {
-            let next = self.slabs.next(chunk, header);
-            if next.is_none() {
-                return None;
-            }
-            if next == part {
-                return Some((chunk, header));
-            }
-            chunk = next;
-            header = self.slabs.header(chunk);
-        }
+    Vacated::Relocated {
+        from,
+        is_part,
+        fresh,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use crate::base::clock::Now;
-    use crate::base::key::Key;
-    use crate::base::settings::StoreSettings;
-    use crate::store::{Fetch, Fetched, Lane, Store, StoreRequest};
-
-    fn put(lane: &mut Lane, name: &str, len: usize) {
-        let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
-        let value = vec![b'v'; len];
-        let stored = lane.put(&key, &StoreRequest::default(), &value, Now::at_second(5));
-        assert!(stored.is_ok(), "{name}: {len} bytes");
-    }
-
-    /// Stores a value in pieces with other items between them, so that it shares its pages, and
-    /// deletes those.
-    fn put_scattered(lane: &mut Lane, key: &str, value: &[u8]) {
-        let now = Now::at_second(5);
-        let key = lane.hashed(Key::new(key.as_bytes()).unwrap());
-        let request = StoreRequest::default();
-        let upload = lane.begin(&key, &request, value.len() as u32, now);
-        let mut upload = upload.unwrap();
-        let name = |number: usize| format!("other-{number}");
-        for (number, piece) in value.chunks(500_000).enumerate() {
-            lane.fill(&mut upload, piece, now).unwrap();
-            put(lane, &name(number), 200_000);
-        }
-        lane.commit(upload, now).unwrap();
-        for number in 0..value.len().div_ceil(500_000) {
-            let name = name(number);
-            let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
-            lane.delete(&key, None, now);
-        }
-    }
-
-    #[test]
-    fn an_item_of_many_chunks_is_moved_whole_or_evicted() {
-        let now = Now::at_second(5);
-        for (len, stays) in [(40 << 20, true), (80 << 20, false)] {
-            let settings = StoreSettings {
-                memory_limit: 256 << 20,
-                item_size_max: 128 << 20,
-                ..StoreSettings::default()
-            };
-            let store = Store::new(&settings, 1).unwrap();
-            let mut lane = store.lane(0);
-            let value: Vec<u8> = (0_u32..len / 4).flat_map(u32::to_le_bytes).collect();
-            put_scattered(&mut lane, "long", &value);
-            put(&mut lane, "short", 1);
-            let largest = i32::from(store.slabs.table.largest().0);
-            for _ in 0..10 {
-                store.order_move(largest, 1).unwrap();
-                while lane.maintain(now) {}
-            }
-            let key = lane.hashed(Key::new(b"long").unwrap());
-            let mut seen = vec![];
-            let found = lane.fetch(&key, Fetch::default(), now, |item| {
-                item.copy_value(&mut seen);
-            });
-            assert_eq!(found == Fetched::Hit(()), stays, "{len} bytes");
-            assert!(!stays || seen == value, "its bytes");
-            assert_eq!(store.snapshot().chunk_rescues > 0, stays);
-            store.validate();
-        }
-    }
-
-    /// All pages are full of items that are read and none gets new ones: whoever needs a page must
-    /// get one all the same.
-    #[test]
-    fn a_new_size_finds_room_among_items_that_are_all_hot() {
-        let settings = StoreSettings {
-            memory_limit: 4 << 20,
-            ..StoreSettings::default()
+/// Tells the continuations of a relocated head who owns them now.
+fn adopt_chain(slabs: &Slabs, head: ChunkRef, header: Header) {
+    let mut chunk = slabs.next(head, header);
+    while !chunk.is_none() {
+        let part = slabs.header(chunk);
+        let owned = Header {
+            high: head.0,
+            ..part
         };
-        let store = Store::new(&settings, 1).unwrap();
-        let mut lane = store.lane(0);
-        for number in 0..60_000 {
-            put(&mut lane, &format!("small-{number}"), 100);
+        slabs.set_header(chunk, owned);
+        chunk = slabs.next(chunk, part);
+    }
+}
+
+/// The chunk before `part` in an item's chain, if `part` is in it: what has been an item of the
+/// same first chunk may not all be free yet.
+fn before(slabs: &Slabs, found: Found, part: ChunkRef) -> Option<(ChunkRef, Header)> {
+    let (mut chunk, mut header) = (found.chunk, found.header);
+    loop {
+        let next = slabs.next(chunk, header);
+        if next.is_none() {
+            return None;
         }
-        for len in (200..16_000).step_by(301) {
-            for _ in 0..2 {
-                for number in 0..60_000 {
-                    let name = format!("small-{number}");
-                    let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
-                    lane.fetch(&key, Fetch::default(), Now::at_second(5), |_| ());
-                }
-            }
-            for copy in 0..20 {
-                put(&mut lane, &format!("large-{len}-{copy}"), len);
-            }
+        if next == part {
+            return Some((chunk, header));
         }
-        store.validate();
+        chunk = next;
+        header = slabs.header(chunk);
     }
 }

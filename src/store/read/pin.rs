@@ -2,10 +2,10 @@
 
 use crate::base::hash::Place;
 use crate::base::part::Part;
-use crate::store::Store;
 use crate::store::item::{Header, state};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::Stripe;
+use crate::store::table::Table;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// While an item is pinned nothing overwrites, moves or evicts its chunks. If it is deleted or
 /// replaced meanwhile, the last pin frees them.
 pub struct PinnedValue {
-    store: Arc<Store>,
+    table: Arc<Table>,
     place: Place,
     first: ChunkRef,
     len: u32,
@@ -25,9 +25,9 @@ pub struct PinnedValue {
 }
 
 impl PinnedValue {
-    fn new(store: Arc<Store>, place: Place, first: ChunkRef, len: u32) -> Self {
+    fn new(table: Arc<Table>, place: Place, first: ChunkRef, len: u32) -> Self {
         Self {
-            store,
+            table,
             place,
             first,
             len,
@@ -50,7 +50,7 @@ impl PinnedValue {
     /// The bytes from `from` on as they lie in memory, for the kernel to read; as many as find
     /// room in `parts`. Returns how many parts there are, and whether they reach the end.
     pub fn parts<'a>(&'a self, from: u32, parts: &mut [Part<'a>]) -> (usize, bool) {
-        let slabs = &self.store.slabs;
+        let slabs = &self.table.slabs;
         let (mut chunk, mut start) = self.cursor.get();
         if from < start {
             (chunk, start) = (self.first, 0);
@@ -79,7 +79,7 @@ impl PinnedValue {
 
     /// Copies the bytes from `from` on into `out`; returns how many, 0 at the end.
     pub fn read_at(&self, from: u32, out: &mut [u8]) -> usize {
-        let slabs = &self.store.slabs;
+        let slabs = &self.table.slabs;
         let (mut chunk, mut start) = self.cursor.get();
         if from < start {
             (chunk, start) = (self.first, 0);
@@ -114,7 +114,7 @@ impl PinnedValue {
 /// Pins the item in `chunk`, whose header's words are these, with the bit for that.
 #[inline(never)]
 pub(crate) fn pin_chunk(
-    store: &Arc<Store>,
+    table: &Arc<Table>,
     stripe: &mut Stripe,
     place: Place,
     chunk: ChunkRef,
@@ -122,29 +122,29 @@ pub(crate) fn pin_chunk(
 ) -> PinnedValue {
     let header = Header::unpack(first, second);
     stripe.pins.add(chunk);
-    store.slabs.set_header_first(chunk, header);
-    let len = store.slabs.value_len(chunk, header);
-    PinnedValue::new(Arc::clone(store), place, chunk, len)
+    table.slabs.set_header_first(chunk, header);
+    let len = table.slabs.value_len(chunk, header);
+    PinnedValue::new(Arc::clone(table), place, chunk, len)
 }
 
 impl Drop for PinnedValue {
     fn drop(&mut self) {
-        let store = &self.store;
-        let mut stripe = store.stripe(self.place);
+        let table = &self.table;
+        let mut stripe = table.stripe(self.place);
         if !stripe.pins.remove(self.first) {
             return;
         }
-        let mut header = store.slabs.header(self.first);
+        let mut header = table.slabs.header(self.first);
         header.state &= !state::PINNED;
-        store.slabs.set_header_first(self.first, header);
+        table.slabs.set_header_first(self.first, header);
         drop(stripe);
         if header.has(state::LINKED) {
             return;
         }
         let mut chunk = self.first;
         while !chunk.is_none() {
-            let next = store.slabs.next(chunk, store.slabs.header(chunk));
-            store.slabs.give(chunk);
+            let next = table.slabs.next(chunk, table.slabs.header(chunk));
+            table.slabs.return_chunk(chunk);
             chunk = next;
         }
     }

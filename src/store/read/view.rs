@@ -2,17 +2,17 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::hash::Place;
-use crate::store::Store;
 use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
 use crate::store::read::pin::{PinnedValue, pin_chunk};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::Stripe;
+use crate::store::table::Table;
 use std::sync::Arc;
 
 /// A live item, seen under its stripe's lock.
 pub struct Item<'a> {
-    pub(crate) store: &'a Arc<Store>,
+    pub(crate) table: &'a Arc<Table>,
     pub(crate) stripe: &'a mut Stripe,
     pub(crate) place: Place,
     pub(crate) chunk: ChunkRef,
@@ -42,28 +42,28 @@ impl Item<'_> {
     #[inline]
     #[must_use]
     pub fn class(&self) -> ClassId {
-        self.store.slabs.class_of(self.chunk)
+        self.table.slabs.class_of(self.chunk)
     }
 
     /// The client's 32 bits.
     #[inline]
     #[must_use]
     pub fn client_flags(&self) -> u32 {
-        self.store.slabs.client_flags(self.chunk, self.header())
+        self.table.slabs.client_flags(self.chunk, self.header())
     }
 
     /// Its CAS id; 0 when they are off.
     #[inline]
     #[must_use]
     pub fn cas(&self) -> u64 {
-        self.store.cas_id(self.place, self.chunk, self.header())
+        self.table.cas_id(self.place, self.chunk, self.header())
     }
 
     /// Bytes of its value.
     #[inline]
     #[must_use]
     pub fn value_len(&self) -> u32 {
-        self.store.slabs.value_len(self.chunk, self.header())
+        self.table.slabs.value_len(self.chunk, self.header())
     }
 
     /// When it dies.
@@ -76,7 +76,7 @@ impl Item<'_> {
     /// Bytes it takes: header, key, value and what else it carries.
     #[must_use]
     pub fn size(&self) -> u32 {
-        self.store.slabs.item_size(self.chunk, self.header())
+        self.table.slabs.item_size(self.chunk, self.header())
     }
 
     /// Whether it had been fetched before this fetch.
@@ -125,11 +125,11 @@ impl Item<'_> {
         self.header().has(state::BINARY_KEY)
     }
 
-    /// Appends the value. Meant for values of at most [`COPY_MAX`](crate::store::COPY_MAX) bytes: longer
+    /// Appends the value. Meant for values of at most [`COPY_MAX`](super::COPY_MAX) bytes: longer
     /// ones hold the lock for too long and should be pinned.
     #[inline]
     pub fn copy_value(&self, out: &mut Vec<u8>) {
-        self.store
+        self.table
             .slabs
             .append_value(self.chunk, self.header(), out);
     }
@@ -144,6 +144,6 @@ impl Item<'_> {
         };
         self.words = pinned.words();
         // By value: an item whose address nobody takes stays in registers.
-        pin_chunk(self.store, self.stripe, self.place, self.chunk, self.words)
+        pin_chunk(self.table, self.stripe, self.place, self.chunk, self.words)
     }
 }

@@ -12,7 +12,7 @@
 //! * **Mapped.** `map` is an anonymous private mapping of exactly `words * 8` bytes, made in
 //!   [`Arena::new`] and unmapped only when the arena is dropped. Page-aligned, zero-filled, and
 //!   readable and writable all its life.
-//!   [`Arena::discard`] takes memory away and not the mapping: the bytes read as zero.
+//!   [`Arena::decommit`] takes memory away and not the mapping: the bytes read as zero.
 //! * **Atomic.** The mapping is reached only as `&[AtomicU64]`, so a race between any two callers
 //!   is a race between relaxed atomics: a stale or mixed value, never undefined behaviour.
 //!
@@ -63,7 +63,7 @@ impl Arena {
 
     /// Gives the memory of the `len` bytes from `at` on back to the system. They read as zero, and
     /// take memory again when they are written. Where the system refuses nothing changes.
-    pub(crate) fn discard(&self, at: usize, len: usize) {
+    pub(crate) fn decommit(&self, at: usize, len: usize) {
         assert!(
             at.checked_add(len)
                 .is_some_and(|end| end <= self.words * WORD),
@@ -392,7 +392,7 @@ mod tests {
         for at in [0, 65_528, 65_536, 131_064, 131_072] {
             arena.store(at, 9);
         }
-        arena.discard(65_536, 65_536);
+        arena.decommit(65_536, 65_536);
         let words = [0, 65_528, 65_536, 131_064, 131_072].map(|at| arena.load(at));
         assert_eq!(words, [9, 9, 0, 0, 9]);
         arena.store(65_536, 8);
@@ -402,7 +402,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "lies in the arena")]
     fn only_the_arena_can_be_discarded() {
-        Arena::new(4096).unwrap().discard(4096, 8);
+        Arena::new(4096).unwrap().decommit(4096, 8);
     }
 
     #[test]

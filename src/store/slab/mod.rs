@@ -16,6 +16,7 @@ pub(crate) mod class;
 mod demand;
 mod epitaph;
 mod geometry;
+pub(crate) mod magazine;
 mod page;
 mod pool;
 mod ring;
@@ -94,7 +95,7 @@ impl SlabClass {
 /// All pages, and the classes that own them.
 pub(crate) struct Slabs {
     pub(crate) arena: Arena,
-    pub(crate) table: ClassTable,
+    pub(crate) sizes: ClassTable,
     pub(crate) geometry: Geometry,
     /// Records of the pages that the limit allowed at the start.
     pages: Box<[Page]>,
@@ -134,7 +135,7 @@ impl Slabs {
             classes: (0..table.len())
                 .map(|number| CachePadded::new(SlabClass::new(number)))
                 .collect(),
-            table,
+            sizes: table,
             pages: (0..pages).map(|_| Page::default()).collect(),
             more_pages: OnceLock::new(),
             reserved,
@@ -204,19 +205,19 @@ impl Slabs {
     /// Chunks in a page of `class`.
     #[inline]
     pub(crate) fn chunks_per_page(&self, class: ClassId) -> u32 {
-        (1 << self.geometry.page_shift) / self.table.size(class)
+        (1 << self.geometry.page_shift) / self.sizes.size(class)
     }
 
     /// The chunk in slot `slot` of a page of `class`.
     #[inline]
     pub(crate) fn chunk_in(&self, page: PageId, class: ClassId, slot: u32) -> ChunkRef {
         let start = (page.0 as usize) << self.geometry.page_shift;
-        self.chunk_at(start + slot as usize * self.table.size(class) as usize)
+        self.chunk_at(start + slot as usize * self.sizes.size(class) as usize)
     }
 
     fn slot_of(&self, chunk: ChunkRef, class: ClassId) -> u32 {
         let within = self.offset(chunk) & (self.geometry.page_size() - 1);
-        within as u32 / self.table.size(class)
+        within as u32 / self.sizes.size(class)
     }
 
     /// Locks a class.
@@ -254,7 +255,7 @@ impl Slabs {
 
     /// Adds chunks that changed hands to the clock that ages are measured by.
     pub(crate) fn count_allocated(&self, class: ClassId, chunks: usize) {
-        let bytes = chunks as u64 * u64::from(self.table.size(class));
+        let bytes = chunks as u64 * u64::from(self.sizes.size(class));
         self.allocated.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -352,15 +353,15 @@ impl Slabs {
     }
 
     /// Gives a chunk back to its class. Its header must say that it holds nothing.
-    pub(crate) fn give(&self, chunk: ChunkRef) {
+    pub(crate) fn return_chunk(&self, chunk: ChunkRef) {
         let page = self.page_of(chunk);
         let class = self.page(page).class();
         let mut state = self.lock(class);
-        self.give_locked(&mut state, class, chunk);
+        self.return_locked(&mut state, class, chunk);
     }
 
-    /// [`give`](Self::give), with the class already locked.
-    pub(crate) fn give_locked(&self, state: &mut ClassState, class: ClassId, chunk: ChunkRef) {
+    /// [`return_chunk`](Self::return_chunk), with the class already locked.
+    pub(crate) fn return_locked(&self, state: &mut ClassState, class: ClassId, chunk: ChunkRef) {
         let page = self.page_of(chunk);
         let record = self.page(page);
         debug_assert_eq!(record.class(), class, "a chunk goes back to its own class");
@@ -504,43 +505,5 @@ impl Slabs {
             .fades_at
             .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
         won.is_ok()
-    }
-
-    /// How long items of `class` stay before they are evicted, in bytes allocated meanwhile.
-    pub(crate) fn eviction_age(&self, class: ClassId) -> u64 {
-        self.demand(self.counted_in(class)).age(self.allocated())
-    }
-
-    /// Whether nobody has used what is in `class`, nor stored there, for a while.
-    pub(crate) fn is_out_of_use(&self, class: ClassId) -> bool {
-        self.demand(self.counted_in(class)).is_out_of_use()
-    }
-
-    /// The class where most of what `class` holds is counted: an item is where its head is, and
-    /// those of more than one chunk have it in the largest.
-    fn counted_in(&self, class: ClassId) -> ClassId {
-        let items = self.demand(class).items();
-        let chunks = self.page_count(class) * u64::from(self.chunks_per_page(class));
-        // Without the lock this is seen of most classes.
-        if items * 2 >= chunks || items * 2 >= self.used_locked(&self.lock(class), class) {
-            return class;
-        }
-        self.table.largest()
-    }
-
-    /// What another page would be worth to `class`: its pull per page it has.
-    pub(crate) fn pull_per_page(&self, class: ClassId) -> u64 {
-        self.demand(class).pull() / self.page_count(class).max(1)
-    }
-
-    /// What a page less may cost `class`, as a pull.
-    pub(crate) fn grip_per_page(&self, class: ClassId) -> u64 {
-        self.demand(class).grip() / self.page_count(class).max(1)
-    }
-
-    /// How long the items of `class` would stay with a page less.
-    pub(crate) fn age_without_page(&self, class: ClassId) -> u64 {
-        let pages = self.page_count(class).max(1);
-        self.eviction_age(class) / pages * (pages - 1)
     }
 }

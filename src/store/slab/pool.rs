@@ -145,7 +145,7 @@ impl Slabs {
     }
 
     /// Gives the memory of one free page back to the system, if the limit does not cover it.
-    pub(crate) fn discard_surplus(&self) -> bool {
+    pub(crate) fn decommit_surplus(&self) -> bool {
         let surplus = {
             let mut pool = self.pool.lock();
             let over = self.is_over(&pool);
@@ -158,7 +158,7 @@ impl Slabs {
         };
         // Without the lock: it is a system call. The page is in no list meanwhile.
         let start = (page.0 as usize) << self.geometry.page_shift;
-        self.arena.discard(start, self.geometry.page_size());
+        self.arena.decommit(start, self.geometry.page_size());
         let mut pool = self.pool.lock();
         pool.leaving -= 1;
         pool.cold.push(page);
@@ -212,11 +212,11 @@ mod tests {
         let pages: Vec<PageId> = std::iter::from_fn(|| slabs.take_page()).collect();
         slabs.arena.store(0, 7);
         assert!(slabs.set_page_limit(4));
-        assert!(slabs.is_over_limit() && !slabs.discard_surplus());
+        assert!(slabs.is_over_limit() && !slabs.decommit_surplus());
         for &page in &pages {
             slabs.return_page(page);
         }
-        while slabs.discard_surplus() {}
+        while slabs.decommit_surplus() {}
         assert!(!slabs.is_over_limit());
         assert_eq!((slabs.pages_free(), slabs.pages_used()), (4, 0));
         assert!(slabs.set_page_limit(pages.len() as u32));

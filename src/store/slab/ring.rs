@@ -202,7 +202,7 @@ impl Fifo {
 
     fn drop_first(&mut self, slabs: &Slabs) {
         if let Some(segment) = self.segments.pop_front() {
-            slabs.give(segment);
+            slabs.return_chunk(segment);
         }
         self.head = 0;
     }

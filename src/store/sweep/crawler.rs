@@ -2,12 +2,12 @@
 
 use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
-use crate::store::index::Print;
-use crate::store::lane::Lane;
 use crate::store::outcome::ClassId;
-use crate::store::slab::{ChunkRef, INDEX, PageId};
-use crate::store::sweep::round::Round;
-use std::sync::Arc;
+use crate::store::seat::Seat;
+use crate::store::slab::{ChunkRef, INDEX, PageId, Slabs};
+use crate::store::sweep::flush::Flushing;
+use crate::store::sweep::round::{Round, end_round, next_round};
+use crate::store::table::Table;
 
 /// Where the walk is. Pages are visited in address order, round and round; one in which nothing
 /// can have expired costs a look at its record.
@@ -29,156 +29,140 @@ const ITEMS_PER_STEP: u32 = 512;
 /// Items that are judged one after the other, and looked for in the index at once.
 const BATCH: usize = 16;
 
-impl Lane {
-    /// Does a bounded amount of background work: appointed flushes, a step of the crawler, a page
-    /// towards a lowered limit, and one that is to move by order or because it is not needed.
-    ///
-    /// Returns whether there is more to do at once.
-    pub fn maintain(&mut self, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        store.keep_appointments(now);
-        let Some(mut crawler) = store.crawler.try_lock() else {
-            return false;
-        };
-        let crawling = self.crawl(&mut crawler, now);
-        drop(crawler);
-        let moving = self.move_pages(now);
-        self.clear_desk();
-        crawling || moving
-    }
-
-    fn crawl(&mut self, crawler: &mut Crawler, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        // Not amid a page: of the rest of it nothing is noted.
-        if crawler.round.is_none() && crawler.slot == 0 {
-            crawler.round = store.next_round(&mut crawler.stripe);
-            if crawler.round.is_some() {
-                // From the start: pages that are new meanwhile come last, and push out no old ones.
-                crawler.page = 0;
-            }
-        }
-        // New pages have nothing to look at: a number that is out of date does no harm.
-        let pages = store.slabs.page_total().max(1);
-        let mut items = 0;
-        let mut looked = 0;
-        while items < ITEMS_PER_STEP && looked <= pages {
-            looked += 1;
-            let page = PageId(crawler.page % pages);
-            let record = store.slabs.page(page);
-            // What has begun is ended, for the same reason.
-            let has_begun = crawler.slot > 0;
-            let due = record.expires() <= now.ticks || crawler.round.is_some() || has_begun;
-            if let Some(class) = record.owner()
-                && class != INDEX
-                && due
-            {
-                items += self.crawl_page(crawler, page, class, now);
-                if crawler.slot > 0 {
-                    return true;
-                }
-            }
-            crawler.slot = 0;
-            crawler.page = (crawler.page + 1) % pages;
-            self.end_page(crawler);
-        }
-        looked <= pages || store.flushes_pending() > 0
-    }
-
-    fn end_page(&self, crawler: &mut Crawler) {
-        let Some(round) = &mut crawler.round else {
-            return;
-        };
-        round.pages_left -= 1;
-        if round.pages_left == 0 {
-            self.store.end_round(round);
-            crawler.round = None;
+/// Does a step of the walk. True if there is more to do at once.
+pub(crate) fn crawl(seat: Seat<'_>, crawler: &mut Crawler, flushing: &Flushing, now: Now) -> bool {
+    let table = seat.table;
+    // Not amid a page: of the rest of it nothing is noted.
+    if crawler.round.is_none() && crawler.slot == 0 {
+        crawler.round = next_round(table, flushing, &mut crawler.stripe);
+        if crawler.round.is_some() {
+            // From the start: pages that are new meanwhile come last, and push out no old ones.
+            crawler.page = 0;
         }
     }
-
-    /// Walks a page of `class` from the crawler's slot on; sets that to 0 when the page is done.
-    ///
-    /// Another thread may give the page to another class meanwhile. Then what looks like items here
-    /// may be none, which their stripes find out, and the new ones expire later than the page says.
-    fn crawl_page(&mut self, crawler: &mut Crawler, id: PageId, class: ClassId, now: Now) -> u32 {
-        let store = Arc::clone(&self.store);
-        let page = store.slabs.page(id);
-        if crawler.slot == 0 {
-            page.forget_expiries();
-        }
-        let used = store.slabs.slots_used(id, class).end;
-        let end = used.min(crawler.slot + ITEMS_PER_STEP);
-        // Since the last step the page may have got an owner with fewer chunks.
-        let begin = crawler.slot.min(end);
-        let mut checked = 0;
-        for slot in begin..end {
-            let chunk = store.slabs.chunk_in(id, class, slot);
-            let header = store.slabs.header(chunk);
-            if !header.is_linked_item() {
-                continue;
-            }
-            checked += 1;
-            store.slabs.note_expiry(chunk, header.expiry());
-            let round = crawler.round.as_ref();
-            if header.expiry().has_passed(now)
-                || round.is_some_and(|round| round.concerns(&store, chunk))
-            {
-                let hash = store.hash_of(chunk);
-                crawler.due.extend(hash.map(|hash| (chunk, hash)));
-            }
-            if crawler.due.len() == BATCH {
-                self.judge_due(&mut crawler.due, now);
+    // New pages have nothing to look at: a number that is out of date does no harm.
+    let pages = table.slabs.page_total().max(1);
+    let mut items = 0;
+    let mut looked = 0;
+    while items < ITEMS_PER_STEP && looked <= pages {
+        looked += 1;
+        let page = PageId(crawler.page % pages);
+        let record = table.slabs.page(page);
+        // What has begun is ended, for the same reason.
+        let has_begun = crawler.slot > 0;
+        let due = record.expires() <= now.ticks || crawler.round.is_some() || has_begun;
+        if let Some(class) = record.owner()
+            && class != INDEX
+            && due
+        {
+            items += crawl_page(seat, crawler, (page, class), now);
+            if crawler.slot > 0 {
+                return true;
             }
         }
-        self.judge_due(&mut crawler.due, now);
-        self.tallies(class).crawler_checked.add(checked);
-        let done = end >= used;
-        crawler.slot = if done { 0 } else { end };
-        if done && page.expires() <= now.ticks {
-            // What was due has been freed; what is left was noted above with the dead. Once more.
-            self.reckon(id, class);
-        }
-        end - begin
+        crawler.slot = 0;
+        crawler.page = (crawler.page + 1) % pages;
+        end_page(table, crawler, flushing);
     }
+    looked <= pages || flushing.pending() > 0
+}
 
-    /// Takes the page's earliest expiry anew, over the items that are left. What has died or come
-    /// since the walk passed it makes the page due again.
-    fn reckon(&self, id: PageId, class: ClassId) {
-        let slabs = &self.store.slabs;
-        let page = slabs.page(id);
+fn end_page(table: &Table, crawler: &mut Crawler, flushing: &Flushing) {
+    let Some(round) = &mut crawler.round else {
+        return;
+    };
+    round.pages_left -= 1;
+    if round.pages_left == 0 {
+        end_round(table, flushing, round);
+        crawler.round = None;
+    }
+}
+
+/// Walks a page of `class` from the crawler's slot on; sets that to 0 when the page is done.
+///
+/// Another thread may give the page to another class meanwhile. Then what looks like items here
+/// may be none, which their stripes find out, and the new ones expire later than the page says.
+fn crawl_page(
+    seat: Seat<'_>,
+    crawler: &mut Crawler,
+    (id, class): (PageId, ClassId),
+    now: Now,
+) -> u32 {
+    let slabs = &seat.table.slabs;
+    let page = slabs.page(id);
+    if crawler.slot == 0 {
         page.forget_expiries();
-        for slot in slabs.slots_used(id, class) {
-            let chunk = slabs.chunk_in(id, class, slot);
-            let header = slabs.header(chunk);
-            if header.is_linked_item() {
-                slabs.note_expiry(chunk, header.expiry());
-            }
+    }
+    let used = slabs.slots_used(id, class).end;
+    let end = used.min(crawler.slot + ITEMS_PER_STEP);
+    // Since the last step the page may have got an owner with fewer chunks.
+    let begin = crawler.slot.min(end);
+    let mut checked = 0;
+    for slot in begin..end {
+        let chunk = slabs.chunk_in(id, class, slot);
+        let header = slabs.header(chunk);
+        if !header.is_linked_item() {
+            continue;
+        }
+        checked += 1;
+        slabs.note_expiry(chunk, header.expiry());
+        let round = crawler.round.as_ref();
+        if header.expiry().has_passed(now)
+            || round.is_some_and(|round| round.concerns(seat.table, chunk))
+        {
+            let hash = seat.table.hash_of(chunk);
+            crawler.due.extend(hash.map(|hash| (chunk, hash)));
+        }
+        if crawler.due.len() == BATCH {
+            check_due(seat, &mut crawler.due, now);
         }
     }
+    check_due(seat, &mut crawler.due, now);
+    seat.tallies(class).crawler_checked.add(checked);
+    let done = end >= used;
+    crawler.slot = if done { 0 } else { end };
+    if done && page.expires() <= now.ticks {
+        // What was due has been freed; what is left was noted above with the dead. Once more.
+        reckon(slabs, id, class);
+    }
+    end - begin
+}
 
-    fn judge_due(&mut self, due: &mut Vec<(ChunkRef, KeyHash)>, now: Now) {
-        due.iter()
-            .for_each(|&(_, hash)| self.store.prefetch_bucket(hash));
-        for (chunk, hash) in due.drain(..) {
-            self.judge_age(chunk, hash, now);
+/// Takes the page's earliest expiry anew, over the items that are left. What has died or come since
+/// the walk passed it makes the page due again.
+fn reckon(slabs: &Slabs, id: PageId, class: ClassId) {
+    slabs.page(id).forget_expiries();
+    for slot in slabs.slots_used(id, class) {
+        let chunk = slabs.chunk_in(id, class, slot);
+        let header = slabs.header(chunk);
+        if header.is_linked_item() {
+            slabs.note_expiry(chunk, header.expiry());
         }
     }
+}
 
-    /// Takes an item out that is dead, and keeps one that is very old from becoming too old.
-    fn judge_age(&mut self, chunk: ChunkRef, hash: KeyHash, now: Now) {
-        let store = Arc::clone(&self.store);
-        let mut stripe = store.stripe(hash.place());
-        let print = Print::new(hash, store.stripe_bits);
-        let Some(found) = stripe.item_in(&store.slabs, print, chunk) else {
-            return;
-        };
-        if !stripe.is_dead(&store.slabs, chunk, found.header, now) {
-            return stripe.limit_age(&store, found);
-        }
-        let gone = stripe.unlink(&store.slabs, print.bits, found);
-        drop(stripe);
-        self.tallies(gone.class).crawler_reclaimed.add(1);
-        self.discard_dead(gone);
+fn check_due(seat: Seat<'_>, due: &mut Vec<(ChunkRef, KeyHash)>, now: Now) {
+    due.iter()
+        .for_each(|&(_, hash)| seat.table.prefetch_bucket(hash));
+    for (chunk, hash) in due.drain(..) {
+        check_item(seat, chunk, hash, now);
     }
+}
+
+/// Takes an item out that is dead, and keeps one that is very old from becoming too old.
+fn check_item(seat: Seat<'_>, chunk: ChunkRef, hash: KeyHash, now: Now) {
+    let table = seat.table;
+    let (mut stripe, found) = table.item_in(chunk, hash);
+    let Some(found) = found else {
+        return;
+    };
+    if !stripe.is_dead(&table.slabs, chunk, found.header, now) {
+        return stripe.limit_age(&table.slabs, found);
+    }
+    let gone = stripe.unlink(&table.slabs, table.print(hash).bits, found);
+    drop(stripe);
+    seat.tallies(gone.class).crawler_reclaimed.add(1);
+    seat.drop_dead(gone);
 }
 
 impl Crawler {
@@ -221,9 +205,9 @@ mod tests {
         }
         for (later, left) in [(0, 10_000), (2, 9_990), (12, 5_990)] {
             while lane.maintain(now.plus_seconds(later)) {
-                lane.store.validate();
+                lane.store().validate();
             }
-            assert_eq!(lane.store.snapshot().items, left, "after {later} s");
+            assert_eq!(lane.store().snapshot().items, left, "after {later} s");
         }
     }
 }

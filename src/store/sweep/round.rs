@@ -8,23 +8,16 @@
 //! The walk overlooks nothing. What is dead stays where it is: a page move frees it instead. Pages
 //! that are new meanwhile hold nothing that was there before.
 //!
-//! An item knows 36 bits of its version (see [`flush`](super::flush)), and what has not been
-//! written for 2^36 writes to its stripe would seem new. So after every 2^33 writes to any stripe,
-//! which takes hours, a round gives items older than 2^34 an age of that.
+//! An item knows 36 bits of its version (see [`Stripe`](crate::store::stripe::Stripe)), and what
+//! has not been written for 2^36 writes to its stripe would seem new. So after every 2^33 writes to
+//! any stripe, which takes hours, a round gives items older than 2^34 an age of that.
 
 use crate::base::key::KEY_LEN_MAX;
-use crate::store::Store;
-use crate::store::item::{Header, VERSIONS};
 use crate::store::slab::ChunkRef;
-use crate::store::stripe::{Found, Stripe};
-use crate::store::sweep::flush::{Marks, lift_flushes};
+use crate::store::stripe::marks::{Marks, lift_flushes};
+use crate::store::sweep::flush::Flushing;
+use crate::store::table::Table;
 use std::sync::Arc;
-
-/// Writes to a stripe after which its items are looked at for their age.
-const AGE_CHECKED: u64 = VERSIONS / 8;
-
-/// Items older than this many writes get this age.
-const AGE_MAX: u64 = VERSIONS / 4;
 
 /// A walk over everything.
 #[derive(Debug)]
@@ -40,76 +33,55 @@ pub(crate) struct Round {
 
 impl Round {
     /// Whether the item in `chunk`, seen without a lock, is to be judged.
-    pub(crate) fn concerns(&self, store: &Store, chunk: ChunkRef) -> bool {
+    pub(crate) fn concerns(&self, table: &Table, chunk: ChunkRef) -> bool {
         if self.ages {
             return true;
         }
         let mut buffer = [0; KEY_LEN_MAX];
-        let key = store.slabs.key_of(chunk, &mut buffer);
+        let key = table.slabs.key_of(chunk, &mut buffer);
         key.is_some_and(|key| self.marks.last_of(key.as_bytes()).is_some())
     }
 }
 
-impl Store {
-    /// The round that is to be made, if one is. Looks at the age of one stripe, whose number it
-    /// counts up.
-    pub(crate) fn next_round(&self, stripe: &mut usize) -> Option<Round> {
-        *stripe = (*stripe + 1) % self.stripes.len();
-        let ages = self.stripes[*stripe].lock().is_to_be_aged();
-        if !ages && self.flushes_pending() == 0 {
-            return None;
-        }
-        let (flush, marks) = self.flushes.lock().pending();
-        Some(Round {
-            flush,
-            marks,
-            ages,
-            // After the flush: what was stored before it is in these.
-            pages_left: self.slabs.page_total().max(1),
-        })
+/// The round that is to be made, if one is. Looks at the age of one stripe, whose number it counts
+/// up.
+pub(crate) fn next_round(table: &Table, flushing: &Flushing, stripe: &mut usize) -> Option<Round> {
+    *stripe = (*stripe + 1) % table.stripes.len();
+    let ages = table.stripes[*stripe].lock().is_to_be_aged();
+    if !ages && flushing.pending() == 0 {
+        return None;
     }
-
-    /// Lifts the marks that the round was for.
-    pub(crate) fn end_round(&self, round: &Round) {
-        let mut lifted = 0;
-        for stripe in &self.stripes {
-            let mut stripe = stripe.lock();
-            lifted += lift_flushes(&mut stripe.flushed, round.flush);
-            if round.ages {
-                stripe.aged = stripe.version;
-            }
-        }
-        self.end_flushes(round.flush, lifted);
-    }
+    let (flush, marks) = flushing.marks();
+    Some(Round {
+        flush,
+        marks,
+        ages,
+        // After the flush: what was stored before it is in these.
+        pages_left: table.slabs.page_total().max(1),
+    })
 }
 
-impl Stripe {
-    fn is_to_be_aged(&self) -> bool {
-        self.version - self.aged >= AGE_CHECKED
-    }
-
-    /// Keeps an item that is older than [`AGE_MAX`] from becoming older than can be told. It seems
-    /// younger than it is, but older than any flush to come; those that have been did not kill it.
-    pub(crate) fn limit_age(&self, store: &Store, found: Found) {
-        if self.age(found.header) > AGE_MAX {
-            let version = self.version.saturating_sub(AGE_MAX);
-            let header = Header {
-                high: found.header.high,
-                ..found.header.with_version(version)
-            };
-            store.slabs.set_header_first(found.chunk, header);
+/// Lifts the marks that the round was for.
+pub(crate) fn end_round(table: &Table, flushing: &Flushing, round: &Round) {
+    let mut lifted = 0;
+    for stripe in &table.stripes {
+        let mut stripe = stripe.lock();
+        lifted += lift_flushes(&mut stripe.flushed, round.flush);
+        if round.ages {
+            stripe.aged = stripe.version;
         }
     }
+    flushing.end(round.flush, lifted);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::base::clock::Now;
     use crate::base::key::Key;
     use crate::base::settings::StoreSettings;
-    use crate::store::{Fetch, Fetched, Lane, StoreRequest};
-    use std::sync::atomic::Ordering;
+    use crate::store::item::VERSIONS;
+    use crate::store::stripe::AGE_CHECKED;
+    use crate::store::{Fetch, Fetched, Lane, Store, StoreRequest};
 
     fn now() -> Now {
         Now::at_second(5)
@@ -136,7 +108,7 @@ mod tests {
 
     /// As if every stripe had been written to so often.
     fn write(lane: &Lane, times: u64) {
-        for stripe in &lane.store.stripes {
+        for stripe in &lane.store().table.stripes {
             stripe.lock().version += times;
         }
     }
@@ -152,14 +124,14 @@ mod tests {
             put(&mut lane, "old");
             write(&lane, times);
             put(&mut lane, "young");
-            lane.store.flush();
+            lane.store().flush();
             put(&mut lane, "new");
             let seen = ["old", "young", "new"].map(|key| is_there(&mut lane, key));
             assert_eq!(seen, [false, false, true], "after {times} writes");
             write(&lane, times);
             assert!(is_there(&mut lane, "new"), "the flush was before it");
             settle(&mut lane);
-            lane.store.validate();
+            lane.store().validate();
         }
     }
 
@@ -171,12 +143,12 @@ mod tests {
             for _ in 0..rounds {
                 write(&lane, AGE_CHECKED);
                 // One stripe is asked at a time.
-                for _ in 0..lane.store.stripes.len() * 2 {
+                for _ in 0..lane.store().table.stripes.len() * 2 {
                     lane.maintain(now());
                 }
             }
             assert!(is_there(&mut lane, "old"), "after {rounds} rounds");
-            lane.store.flush();
+            lane.store().flush();
             // While the flush is pending what it killed gets older, and must not seem new.
             write(&lane, AGE_CHECKED);
             assert!(!is_there(&mut lane, "old"), "after {rounds} rounds");
@@ -189,20 +161,20 @@ mod tests {
         for number in 0..10_000 {
             put(&mut lane, &format!("tenant:{}:{number}", number % 4));
         }
-        lane.store.flush_prefix(b"tenant:3:").unwrap();
-        assert_eq!(lane.store.flushes_pending(), 1);
+        lane.store().flush_prefix(b"tenant:3:").unwrap();
+        assert_eq!(lane.store().flushes_pending(), 1);
         assert!(!is_there(&mut lane, "tenant:3:7"));
         settle(&mut lane);
-        let snapshot = lane.store.snapshot();
+        let snapshot = lane.store().snapshot();
         assert_eq!((snapshot.items, snapshot.flushes_pending), (7_500, 0));
         for number in 0..10_000 {
             let key = format!("tenant:{}:{number}", number % 4);
             assert_eq!(is_there(&mut lane, &key), number % 4 != 3);
         }
-        let mut stripes = lane.store.stripes.iter();
+        let mut stripes = lane.store().table.stripes.iter();
         assert!(stripes.all(|stripe| stripe.lock().flushed.is_none()));
-        assert_eq!(lane.store.flush_steps.load(Ordering::Relaxed), 0);
-        lane.store.validate();
+        assert_eq!(lane.store().flushing.steps(), 0);
+        lane.store().validate();
     }
 
     #[test]
@@ -212,7 +184,7 @@ mod tests {
             for number in 0..1000 {
                 let (prefix, key) = (format!("p{number}:"), format!("p{number}:k"));
                 put(&mut lane, &key);
-                lane.store.flush_prefix(prefix.as_bytes()).unwrap();
+                lane.store().flush_prefix(prefix.as_bytes()).unwrap();
                 assert!(!is_there(&mut lane, &key));
                 put(&mut lane, &key);
                 if number % 300 == 299 && round > 0 {
@@ -225,7 +197,7 @@ mod tests {
             }
         }
         settle(&mut lane);
-        assert_eq!(lane.store.snapshot().items, 1000);
+        assert_eq!(lane.store().snapshot().items, 1000);
     }
 
     #[test]
@@ -233,22 +205,25 @@ mod tests {
         let mut lane = lane();
         put(&mut lane, "key");
         for number in 0..1024 {
-            lane.store
+            lane.store()
                 .flush_prefix(format!("p{number}:").as_bytes())
                 .unwrap();
         }
-        assert!(lane.store.flush_prefix(b"key").is_err());
+        assert!(lane.store().flush_prefix(b"key").is_err());
         assert!(is_there(&mut lane, "key"), "nothing was done");
-        assert!(lane.store.flush_prefix(b"p7:").is_ok(), "that is none more");
-        lane.store.flush();
+        assert!(
+            lane.store().flush_prefix(b"p7:").is_ok(),
+            "that is none more"
+        );
+        lane.store().flush();
         assert!(!is_there(&mut lane, "key"));
         assert_eq!(
-            lane.store.flushes_pending(),
+            lane.store().flushes_pending(),
             1,
             "it takes the others' place"
         );
-        lane.store.flush_prefix(b"key").unwrap();
+        lane.store().flush_prefix(b"key").unwrap();
         settle(&mut lane);
-        assert_eq!(lane.store.flushes_pending(), 0);
+        assert_eq!(lane.store().flushes_pending(), 0);
     }
 }

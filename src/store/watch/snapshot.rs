@@ -1,6 +1,6 @@
 //! Plain numbers copied out of the store for reports; no formatting.
 
-use crate::store::outcome::ClassId;
+use crate::store::outcome::{Busy, ClassId};
 use crate::store::slab::Beliefs;
 
 /// The store as a whole.
@@ -54,17 +54,6 @@ pub struct StoreSnapshot {
     pub ghost_hits: u64,
     /// Flushes of which the memory is not back yet.
     pub flushes_pending: u32,
-}
-
-/// What keeps a page where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Busy {
-    /// An item that is being sent.
-    Sending,
-    /// A value that is on its way in.
-    Arriving,
-    /// An item that there is no other chunk for, where eviction is off.
-    NoMemory,
 }
 
 /// One slab class.

@@ -5,7 +5,6 @@ use crate::store::item::{Header, state};
 use crate::store::outcome::ClassId;
 use crate::store::slab::{ChunkRef, ClassState, INDEX, PageId};
 use crate::store::sweep::crawler::Crawler;
-use crate::store::watch::counters::ClassSums;
 use std::collections::{HashMap, HashSet};
 
 /// What the walk over the index has counted.
@@ -26,26 +25,31 @@ impl Store {
     /// On the first invariant that does not hold.
     pub fn validate(&self) {
         let mut census = Census::default();
-        for (number, stripe) in self.stripes.iter().enumerate() {
+        for (number, stripe) in self.table.stripes.iter().enumerate() {
             let stripe = stripe.lock();
             let mut items = 0;
-            stripe.index.for_each(&self.slabs, |bucket, tag, chunk| {
-                items += 1;
-                let hash = self.hash_of(chunk).expect("an indexed chunk has a key");
-                assert_eq!(
-                    hash.place().stripe(self.stripe_bits),
-                    number,
-                    "item in a foreign stripe"
-                );
-                let bits = hash.place().bucket_bits(self.stripe_bits);
-                assert_eq!(
-                    stripe.index.bucket_of(bits),
-                    bucket,
-                    "item in a foreign bucket"
-                );
-                assert_eq!(hash.tag(), tag, "tag of another key");
-                self.validate_item(chunk, &mut census);
-            });
+            stripe
+                .index
+                .for_each(&self.table.slabs, |bucket, tag, chunk| {
+                    items += 1;
+                    let hash = self
+                        .table
+                        .hash_of(chunk)
+                        .expect("an indexed chunk has a key");
+                    assert_eq!(
+                        hash.place().stripe(self.table.stripe_bits),
+                        number,
+                        "item in a foreign stripe"
+                    );
+                    let bits = hash.place().bucket_bits(self.table.stripe_bits);
+                    assert_eq!(
+                        stripe.index.bucket_of(bits),
+                        bucket,
+                        "item in a foreign bucket"
+                    );
+                    assert_eq!(hash.tag(), tag, "tag of another key");
+                    self.validate_item(chunk, &mut census);
+                });
             assert_eq!(stripe.index.items(), items, "items of stripe {number}");
         }
         self.validate_pages(&census);
@@ -53,26 +57,27 @@ impl Store {
     }
 
     fn validate_item(&self, chunk: ChunkRef, census: &mut Census) {
-        let header = self.slabs.header(chunk);
+        let header = self.table.slabs.header(chunk);
         assert!(header.is_linked_item(), "an indexed chunk is linked");
         assert!(!header.has(state::PINNED), "no pin is alive");
-        let class = self.slabs.class_of(chunk);
+        let class = self.table.slabs.class_of(chunk);
         let (items, bytes) = census.classes.entry(class.0).or_default();
         *items += 1;
-        *bytes += u64::from(self.slabs.item_size(chunk, header));
+        *bytes += u64::from(self.table.slabs.item_size(chunk, header));
         let (mut at, mut part, mut value) = (chunk, header, 0);
         loop {
             assert!(census.chunks.insert(at), "a chunk belongs to one item");
-            let size = self.slabs.table.size(self.slabs.class_of(at)) as usize;
-            let end = self.slabs.part_at(at, part) - self.slabs.offset(at) + part.part_len as usize;
+            let size = self.table.slabs.sizes.size(self.table.slabs.class_of(at)) as usize;
+            let end = self.table.slabs.part_at(at, part) - self.table.slabs.offset(at)
+                + part.part_len as usize;
             assert!(end <= size, "a part ends inside its chunk");
             value += part.part_len;
-            let next = self.slabs.next(at, part);
+            let next = self.table.slabs.next(at, part);
             if next.is_none() {
                 break;
             }
             at = next;
-            part = self.slabs.header(at);
+            part = self.table.slabs.header(at);
             assert!(
                 part.is_continuation() && part.high == chunk.0,
                 "a part knows its owner"
@@ -80,7 +85,7 @@ impl Store {
         }
         assert_eq!(
             value,
-            self.slabs.value_len(chunk, header),
+            self.table.slabs.value_len(chunk, header),
             "the parts add up"
         );
     }
@@ -88,18 +93,16 @@ impl Store {
     fn validate_pages(&self, census: &Census) {
         let crawler = self.crawler.lock();
         let mut stocked = HashSet::new();
-        for desk in &self.desks {
-            for magazine in &desk.lock().magazines {
-                stocked.extend(magazine.free.iter().copied());
-            }
+        for magazines in &self.table.magazines {
+            let magazines = magazines.lock();
+            stocked.extend(magazines.iter().flat_map(|magazine| &magazine.free));
         }
-        if let Some(drain) = &self.mover.lock().drain {
-            stocked.extend(drain.spares.iter().copied());
-        }
-        for class in self.slabs.table.item_classes() {
-            let state = self.slabs.lock(class);
+        let spares = self.supply.spares();
+        stocked.extend(spares.iter().flatten());
+        for class in self.table.slabs.sizes.item_classes() {
+            let state = self.table.slabs.lock(class);
             let (mut free, mut empty) = (0, 0);
-            let chunks = self.slabs.chunks_per_page(class);
+            let chunks = self.table.slabs.chunks_per_page(class);
             for &page in &state.pages {
                 let free_here = self.validate_page(page, class, census, (&stocked, &crawler));
                 free += u64::from(free_here);
@@ -114,23 +117,24 @@ impl Store {
             "a stocked chunk holds no item"
         );
         let owned: u64 = self
-            .slabs
             .table
+            .slabs
+            .sizes
             .item_classes()
             .chain([INDEX])
-            .map(|c| self.slabs.page_count(c))
+            .map(|c| self.table.slabs.page_count(c))
             .sum();
-        let drained = u64::from(self.mover.lock().drain.is_some());
+        let drained = u64::from(spares.is_some());
         assert_eq!(
             owned + drained,
-            u64::from(self.slabs.pages_used()),
+            u64::from(self.table.slabs.pages_used()),
             "every page in use is somebody's, or being emptied"
         );
     }
 
     /// Each page with a free chunk is on its class's list, and each page once.
     fn validate_list(&self, state: &ClassState, chunks: u32) {
-        let records = || state.pages.iter().map(|&page| self.slabs.page(page));
+        let records = || state.pages.iter().map(|&page| self.table.slabs.page(page));
         let listed = records().filter(|record| record.is_listed()).count();
         assert_eq!(state.partial.len(), listed, "a page is on the list once");
         let mut others = records().filter(|record| !record.is_listed());
@@ -147,13 +151,13 @@ impl Store {
         census: &Census,
         (stocked, crawler): (&HashSet<ChunkRef>, &Crawler),
     ) -> u32 {
-        let record = self.slabs.page(page);
+        let record = self.table.slabs.page(page);
         assert_eq!(record.class(), class);
         assert!(!record.is_draining(), "no page move is under way");
         let mut held = 0;
         for slot in 0..record.bump() {
-            let chunk = self.slabs.chunk_in(page, class, slot);
-            let header = self.slabs.header(chunk);
+            let chunk = self.table.slabs.chunk_in(page, class, slot);
+            let header = self.table.slabs.header(chunk);
             let linked = header.has(state::LINKED);
             assert_eq!(
                 linked,
@@ -169,7 +173,7 @@ impl Store {
                 held += 1;
             }
         }
-        let chunks = self.slabs.chunks_per_page(class);
+        let chunks = self.table.slabs.chunks_per_page(class);
         assert_eq!(
             record.free_in(chunks),
             chunks - held,
@@ -184,11 +188,8 @@ impl Store {
     }
 
     fn validate_sums(&self, census: &Census) {
-        for class in self.slabs.table.item_classes() {
-            let mut sums = ClassSums::default();
-            for lane in &self.tallies {
-                sums.add(lane.class(class.0));
-            }
+        for class in self.table.slabs.sizes.item_classes() {
+            let sums = self.table.sums(class);
             let counted = census.classes.get(&class.0).copied().unwrap_or_default();
             assert_eq!(
                 (sums.items, sums.bytes),

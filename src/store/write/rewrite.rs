@@ -2,258 +2,218 @@
 //! chunk, items without their value or with room for a CAS id.
 
 use crate::base::clock::{Expiry, Now};
-use crate::store::item::{Shape, state};
-use crate::store::lane::Lane;
+use crate::store::item::{Layout, state};
 use crate::store::outcome::{StoreError, StoreMode, StoreOutcome, StoreRequest, Stored};
 use crate::store::read::pin::{PinnedValue, pin_chunk};
-use crate::store::slab::{ChunkRef, WHOLE_MAX};
+use crate::store::slab::ChunkRef;
 use crate::store::stripe::{Found, Stripe};
-use crate::store::write::put::{Heritage, Linked, Linking, Verdict};
-use crate::store::write::upload::Upload;
-use crate::store::{COPY_MAX, HashedKey};
+use crate::store::table::HashedKey;
+use crate::store::write::Writer;
+use crate::store::write::condition::{Verdict, check};
+use crate::store::write::link::{Heritage, Linked, Linking, link, link_new};
+use crate::store::write::upload::{Upload, begin, fill, fill_from};
 
 /// The item that another one is made from, as it was. It is pinned, so that making room for the new
 /// one does not evict it.
 pub(crate) struct Base {
     pub(crate) found: Found,
-    pub(crate) shape: Shape,
-    pub(crate) pin: PinnedValue,
+    pub(crate) layout: Layout,
+    _pin: PinnedValue,
 }
 
 /// What a new value is put together from.
 #[derive(Clone, Copy)]
 pub(crate) enum Piece<'a> {
     Bytes(&'a [u8]),
-    /// The value of an unlinked item.
-    Chunks(ChunkRef),
-    Pinned(&'a PinnedValue),
+    /// The value of an item that is pinned or not linked.
+    Item(ChunkRef),
 }
 
-impl Lane {
-    /// What has been found, as a base.
-    pub(crate) fn base(&self, key: &HashedKey<'_>, stripe: &mut Stripe, found: Found) -> Base {
-        let slabs = &self.store.slabs;
-        let shape = slabs.shape_of(found.chunk, found.header);
-        let mut pinned = found.header;
-        pinned.state |= state::PINNED;
-        let place = key.hash.place();
-        let pin = pin_chunk(&self.store, stripe, place, found.chunk, pinned.words());
-        Base { found, shape, pin }
+/// What has been found, as a base.
+pub(crate) fn base(
+    writer: Writer<'_>,
+    key: &HashedKey<'_>,
+    stripe: &mut Stripe,
+    found: Found,
+) -> Base {
+    let slabs = writer.slabs();
+    let layout = slabs.layout_of(found.chunk, found.header);
+    let mut pinned = found.header;
+    pinned.state |= state::PINNED;
+    let place = key.hash.place();
+    let pin = pin_chunk(
+        writer.seat.table,
+        stripe,
+        place,
+        found.chunk,
+        pinned.words(),
+    );
+    Base {
+        found,
+        layout,
+        _pin: pin,
     }
+}
 
-    /// A new item's value, complete.
-    pub(crate) fn assemble(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        value: &[Piece<'_>],
-        now: Now,
-    ) -> Result<Upload, StoreError> {
-        let len = value.iter().map(|&piece| self.piece_len(piece)).sum();
-        let mut upload = self.begin(key, request, len, now)?;
-        for &piece in value {
-            if let Err(error) = self.fill_piece(&mut upload, piece, now) {
-                self.abandon(upload);
-                return Err(error);
-            }
+/// A new item's value, complete.
+pub(crate) fn assemble(
+    writer: Writer<'_>,
+    key: &HashedKey<'_>,
+    request: &StoreRequest,
+    value: &[Piece<'_>],
+    now: Now,
+) -> Result<Upload, StoreError> {
+    let len = value.iter().map(|&piece| piece_len(writer, piece)).sum();
+    let mut upload = begin(writer, key, request, len, now)?;
+    for &piece in value {
+        if let Err(error) = fill_piece(writer, &mut upload, piece, now) {
+            writer.seat.free_chain(upload.first);
+            return Err(error);
         }
-        Ok(upload)
     }
+    Ok(upload)
+}
 
-    /// Puts a new item in the place of `base`, and says when it expires; `None` if another one is
-    /// there meanwhile. `set` are state bits besides what it inherits.
-    pub(crate) fn rewrite(
-        &mut self,
-        key: &HashedKey<'_>,
-        base: Base,
-        made: Upload,
-        (heritage, set): (Heritage, u16),
-        now: Now,
-    ) -> Result<Option<(Stored, Expiry)>, StoreError> {
-        let (request, chunk) = made.into_parts();
-        let linking = Linking {
-            request: &request,
-            chunk,
-            over: Some(base.found.header.high),
-            heritage,
-            set,
+/// Puts a new item in the place of `base`, and says when it expires; `None` if another one is
+/// there meanwhile. `set` are state bits besides what it inherits.
+pub(crate) fn rewrite(
+    writer: Writer<'_>,
+    key: &HashedKey<'_>,
+    base: Base,
+    made: Upload,
+    (heritage, set): (Heritage, u16),
+    now: Now,
+) -> Result<Option<(Stored, Expiry)>, StoreError> {
+    let (request, chunk) = made.into_parts();
+    let linking = Linking {
+        request: &request,
+        chunk,
+        over: Some(base.found.header.high),
+        heritage,
+        set,
+    };
+    // The old chunks are free as soon as the new ones are linked.
+    drop(base);
+    Ok(match link(writer, key, &linking, now)? {
+        Linked::Done(stored, _, expiry) => Some((stored, expiry)),
+        Linked::Changed => None,
+    })
+}
+
+/// Append or prepend, by the request's mode.
+pub(crate) fn extend(
+    writer: Writer<'_>,
+    key: &HashedKey<'_>,
+    request: &StoreRequest,
+    addition: Piece<'_>,
+    now: Now,
+) -> Result<Stored, StoreError> {
+    let added = piece_len(writer, addition);
+    // Retry only if another store won.
+    loop {
+        let base = match base_to_extend(writer, key, request, added, now) {
+            Ok(base) => base,
+            Err((StoreOutcome::NotStored, false)) if request.vivify.is_some() => {
+                return create_from(writer, key, request, addition, now);
+            }
+            Err((outcome, _)) => return Ok(not_extended(writer, outcome, added)),
         };
-        // The old chunks are free as soon as the new ones are linked.
-        drop(base);
-        Ok(match self.link(key, &linking, now)? {
-            Linked::Done(stored, _, expiry) => Some((stored, expiry)),
-            Linked::Changed => None,
-        })
-    }
-
-    /// Append or prepend, by the request's mode.
-    pub(crate) fn extend(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        value: &[u8],
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        self.extend_by(key, request, Piece::Bytes(value), now)
-    }
-
-    /// The same with the value of an unlinked item, which stays the caller's.
-    pub(crate) fn extend_by_item(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        first: ChunkRef,
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        self.extend_by(key, request, Piece::Chunks(first), now)
-    }
-
-    fn extend_by(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        addition: Piece<'_>,
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        let added = self.piece_len(addition);
-        // Somebody else's success is the only thing that sends us round again.
-        loop {
-            let base = match self.base_to_extend(key, request, added, now) {
-                Ok(base) => base,
-                Err((StoreOutcome::NotStored, false)) if request.vivify.is_some() => {
-                    return self.create_from(key, request, addition, now);
-                }
-                Err((outcome, _)) => return Ok(self.not_extended(outcome, added)),
-            };
-            let combined = StoreRequest {
-                mode: StoreMode::Set,
-                client_flags: base.shape.client_flags,
-                compare: None,
-                ..*request
-            };
-            let value = match request.mode {
-                StoreMode::Append => [Piece::Pinned(&base.pin), addition],
-                _ => [addition, Piece::Pinned(&base.pin)],
-            };
-            let rewritten = self
-                .assemble(key, &combined, &value, now)
-                .and_then(|made| self.rewrite(key, base, made, (Heritage::OF_A_CHANGE, 0), now));
-            match rewritten {
-                Ok(None) => {}
-                Ok(Some((stored, _))) => return Ok(stored),
-                // memcached's word for a combined value that finds no room; the old one stays.
-                Err(_) => return Ok(self.not_extended(StoreOutcome::NotStored, added)),
-            }
-        }
-    }
-
-    fn not_extended(&self, outcome: StoreOutcome, added: u32) -> Stored {
-        Stored {
-            outcome,
-            cas: 0,
-            value_len: added,
-            class: self.store.slabs.table.largest(),
-        }
-    }
-
-    /// The item to extend by so many bytes; `Err` is a refusal, and whether there is an item all
-    /// the same.
-    fn base_to_extend(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        added: u32,
-        now: Now,
-    ) -> Result<Base, (StoreOutcome, bool)> {
-        let store = &*self.store;
-        let place = key.hash.place();
-        let mut stripe = store.stripe(place);
-        let found = stripe.look(&store.slabs, key, self.print(key));
-        let live = stripe.alive(key.key, found, now);
-        let checked = StoreRequest {
-            compare: request.compare.filter(|&id| id != 0),
+        let combined = StoreRequest {
+            mode: StoreMode::Set,
+            client_flags: base.layout.client_flags,
+            compare: None,
             ..*request
         };
-        if let Verdict::Refuse(outcome) = store.judge(place, live.as_ref(), &checked) {
-            return Err((outcome, live.is_some()));
-        }
-        let found = live.expect("an append without an item is refused above");
-        let value_len = store.slabs.value_len(found.chunk, found.header);
-        if u64::from(value_len) + u64::from(added) > u64::from(store.value_len_max) {
-            return Err((StoreOutcome::NotStored, true));
-        }
-        Ok(self.base(key, &mut stripe, found))
-    }
-
-    /// Stores the addition alone, under a key that had no item.
-    fn create_from(
-        &mut self,
-        key: &HashedKey<'_>,
-        request: &StoreRequest,
-        addition: Piece<'_>,
-        now: Now,
-    ) -> Result<Stored, StoreError> {
-        let fresh = StoreRequest {
-            mode: StoreMode::Add,
-            expiry: request.vivify.unwrap_or(request.expiry),
-            ..*request
+        let value = match request.mode {
+            StoreMode::Append => [Piece::Item(base.found.chunk), addition],
+            _ => [addition, Piece::Item(base.found.chunk)],
         };
-        let upload = self.assemble(key, &fresh, &[addition], now)?;
-        self.commit(upload, now)
-    }
-
-    fn piece_len(&self, piece: Piece<'_>) -> u32 {
-        match piece {
-            Piece::Bytes(bytes) => bytes.len() as u32,
-            Piece::Chunks(first) => {
-                let slabs = &self.store.slabs;
-                slabs.value_len(first, slabs.header(first))
-            }
-            Piece::Pinned(pin) => pin.len(),
+        let rewritten = assemble(writer, key, &combined, &value, now)
+            .and_then(|made| rewrite(writer, key, base, made, (Heritage::OF_A_CHANGE, 0), now));
+        match rewritten {
+            Ok(None) => {}
+            Ok(Some((stored, _))) => return Ok(stored),
+            // memcached's word for a combined value that finds no room; the old one stays.
+            Err(_) => return Ok(not_extended(writer, StoreOutcome::NotStored, added)),
         }
     }
+}
 
-    fn fill_piece(
-        &mut self,
-        upload: &mut Upload,
-        piece: Piece<'_>,
-        now: Now,
-    ) -> Result<(), StoreError> {
-        let mut chunk = match piece {
-            Piece::Bytes(bytes) => return self.fill(upload, bytes, now),
-            Piece::Chunks(first) => first,
-            Piece::Pinned(pin) => return self.fill_pinned(upload, pin, now),
-        };
-        let mut part = Vec::with_capacity(WHOLE_MAX as usize);
-        while !chunk.is_none() {
-            let slabs = &self.store.slabs;
-            let header = slabs.header(chunk);
-            part.clear();
-            let (at, len) = (slabs.part_at(chunk, header), header.part_len as usize);
-            slabs.arena.append(at, len, &mut part);
-            chunk = slabs.next(chunk, header);
-            self.fill(upload, &part, now)?;
-        }
-        Ok(())
+fn not_extended(writer: Writer<'_>, outcome: StoreOutcome, added: u32) -> Stored {
+    Stored {
+        outcome,
+        cas: 0,
+        value_len: added,
+        class: writer.slabs().sizes.largest(),
     }
+}
 
-    fn fill_pinned(
-        &mut self,
-        upload: &mut Upload,
-        pin: &PinnedValue,
-        now: Now,
-    ) -> Result<(), StoreError> {
-        let mut part = std::mem::take(&mut self.joined);
-        part.resize(COPY_MAX as usize, 0);
-        let mut at = 0;
-        let mut filled = Ok(());
-        while at < pin.len() && filled.is_ok() {
-            let count = pin.read_at(at, &mut part);
-            filled = self.fill(upload, &part[..count], now);
-            at += count as u32;
+/// The item to extend by so many bytes; `Err` is a refusal, and whether there is an item all
+/// the same.
+fn base_to_extend(
+    writer: Writer<'_>,
+    key: &HashedKey<'_>,
+    request: &StoreRequest,
+    added: u32,
+    now: Now,
+) -> Result<Base, (StoreOutcome, bool)> {
+    let table = writer.table();
+    let place = key.hash.place();
+    let mut stripe = table.stripe(place);
+    let found = stripe.look(&table.slabs, key.key, table.print(key.hash));
+    let live = stripe.alive(key.key, found, now);
+    let checked = StoreRequest {
+        compare: request.compare.filter(|&id| id != 0),
+        ..*request
+    };
+    if let Verdict::Refuse(outcome) = check(table, place, live.as_ref(), &checked) {
+        return Err((outcome, live.is_some()));
+    }
+    let found = live.expect("an append without an item is refused above");
+    let value_len = table.slabs.value_len(found.chunk, found.header);
+    if u64::from(value_len) + u64::from(added) > u64::from(table.value_len_max) {
+        return Err((StoreOutcome::NotStored, true));
+    }
+    Ok(base(writer, key, &mut stripe, found))
+}
+
+/// Stores the addition alone, under a key that had no item.
+fn create_from(
+    writer: Writer<'_>,
+    key: &HashedKey<'_>,
+    request: &StoreRequest,
+    addition: Piece<'_>,
+    now: Now,
+) -> Result<Stored, StoreError> {
+    let fresh = StoreRequest {
+        mode: StoreMode::Add,
+        expiry: request.vivify.unwrap_or(request.expiry),
+        ..*request
+    };
+    let upload = assemble(writer, key, &fresh, &[addition], now)?;
+    let (request, chunk) = upload.into_parts();
+    link_new(writer, key, &request, chunk, now)
+}
+
+fn piece_len(writer: Writer<'_>, piece: Piece<'_>) -> u32 {
+    match piece {
+        Piece::Bytes(bytes) => bytes.len() as u32,
+        Piece::Item(first) => {
+            let slabs = writer.slabs();
+            slabs.value_len(first, slabs.header(first))
         }
-        self.joined = part;
-        filled
+    }
+}
+
+fn fill_piece(
+    writer: Writer<'_>,
+    upload: &mut Upload,
+    piece: Piece<'_>,
+    now: Now,
+) -> Result<(), StoreError> {
+    match piece {
+        Piece::Bytes(bytes) => fill(writer, upload, bytes, now),
+        Piece::Item(first) => fill_from(writer, upload, first, now),
     }
 }
 

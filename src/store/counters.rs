@@ -115,12 +115,15 @@ class_tallies! {
 /// What one lane has done.
 #[derive(Debug)]
 pub(crate) struct LaneTallies {
+    /// Gets that found nothing.
+    pub(crate) missed: Tally,
     classes: Box<[ClassTallies]>,
 }
 
 impl LaneTallies {
     pub(crate) fn new(classes: usize) -> Self {
         Self {
+            missed: Tally::default(),
             classes: (0..classes).map(|_| ClassTallies::default()).collect(),
         }
     }

@@ -1,30 +1,13 @@
-//! Page moves that no request waits for: by order of the operator, and of pages out of use.
-//!
-//! ```text
-//!   slabs reassign ──▶ order ────────────────────────┐
-//!                                                    ├──▶ a page at a step of `Lane::maintain`
-//!   pages free throughout a window ──▶ surplus ──────┘
-//! ```
-//!
-//! A class that frees more than it takes in (its items expire, are deleted, or come in other sizes
-//! now) would keep its pages until another one takes them by force. What it has not needed for a
-//! whole window goes to the pool instead, its last items moved together, and none is evicted for
-//! that. Looking at the least that was free in the window and not at what is free now keeps the
-//! pages of a class that is being filled again where they are.
+//! Page moves by order of the operator: `slabs reassign`.
 
-use crate::base::clock::{Now, TICKS_PER_SECOND};
-use crate::base::settings::Automove;
-use crate::store::Store;
-use crate::store::lane::Lane;
-use crate::store::outcome::ClassId;
-use crate::store::pages::drain::Reason;
-use crate::store::pages::mover::Mover;
+use crate::store::outcome::{ClassId, MoveRefusal};
+use crate::store::pages::mover::{Mover, Order, POOL, Reason};
+use crate::store::pages::policy::richest;
+use crate::store::seat::Seat;
 use crate::store::slab::{PageId, Slabs};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-/// In an order, the pool. The number is that of the index's class, whose pages never move.
-const POOL: ClassId = ClassId(0);
+use crate::store::supply::Supply;
+use crate::store::supply::moves::page_to_give;
+use crate::store::table::Table;
 
 /// Any class, as the source of an order.
 const ANY: i32 = -1;
@@ -32,100 +15,15 @@ const ANY: i32 = -1;
 /// Pages of the source that are tried, a step each, before an order is given up.
 const TRIES: u8 = 8;
 
-/// Free pages that a class keeps for what comes next.
-const KEPT: u64 = 1;
-
-/// Why an order to move a page was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MoveRefusal {
-    /// The last order has not been carried out yet.
-    Busy,
-    /// The page would stay where it is.
-    SameClass,
-    /// There is no such class, or, for any source, none that can give.
-    BadClass,
-    /// It would be the source's last page.
-    NoSpare,
-}
-
-/// A page that is to move.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Order {
-    source: ClassId,
-    target: ClassId,
-    tries_left: u8,
-}
-
-/// What is known of pages that classes do not need. Ticks throughout; vectors by class number.
-#[derive(Debug, Default)]
-pub(crate) struct Surplus {
-    next_look: u64,
-    window_end: u64,
-    /// The fewest free pages' worth of chunks that each class had in this window.
-    lows: Vec<u64>,
-    /// Pages that are still to go because of the last window.
-    due: Vec<u64>,
-    /// The page that was to be emptied last, so that others are tried.
-    last: Option<PageId>,
-}
-
-impl Surplus {
-    /// Looks at the classes once a second, and judges them when the window is over.
-    fn look(&mut self, slabs: &Slabs, window: u64, now: Now) {
-        if now.ticks < self.next_look {
-            return;
-        }
-        self.next_look = now.ticks + TICKS_PER_SECOND;
-        let is_first = self.lows.is_empty();
-        self.lows.resize(slabs.table.len(), 0);
-        self.due.resize(slabs.table.len(), 0);
-        let is_over = now.ticks >= self.window_end;
-        for class in slabs.table.item_classes() {
-            let (low, due) = self.of(class);
-            if slabs.page_count(class) <= KEPT {
-                (*low, *due) = (0, 0);
-                continue;
-            }
-            let spare = slabs.spare_pages(class);
-            if !is_over {
-                *low = spare.min(*low);
-                continue;
-            }
-            if !is_first {
-                *due = spare.min(*low).saturating_sub(KEPT);
-            }
-            *low = spare;
-        }
-        if is_over {
-            self.window_end = now.ticks + window;
-        }
-    }
-
-    fn of(&mut self, class: ClassId) -> (&mut u64, &mut u64) {
-        let number = usize::from(class.0);
-        (&mut self.lows[number], &mut self.due[number])
-    }
-
-    /// A class that has a page to give, which is then no longer counted.
-    fn take(&mut self) -> Option<ClassId> {
-        let number = self.due.iter().position(|&pages| pages > 0)?;
-        self.due[number] -= 1;
-        Some(ClassId(number as u8))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.due.iter().all(|&pages| pages == 0)
-    }
-}
-
-impl Store {
-    /// Orders that a page of class `source` becomes `target`'s; -1 is any class, 0 the pool.
-    /// [`Lane::maintain`] carries it out.
-    ///
-    /// # Errors
-    ///
-    /// If that makes no sense, or must wait.
-    pub fn order_move(&self, source: i32, target: i32) -> Result<(), MoveRefusal> {
+impl Supply {
+    /// Takes the order that a page of class `source` become `target`'s; -1 is any class, 0 the
+    /// pool.
+    pub(crate) fn order_move(
+        &self,
+        slabs: &Slabs,
+        source: i32,
+        target: i32,
+    ) -> Result<(), MoveRefusal> {
         let mut order = self.order.lock();
         if order.is_some() {
             return Err(MoveRefusal::Busy);
@@ -133,17 +31,17 @@ impl Store {
         if source == target {
             return Err(MoveRefusal::SameClass);
         }
-        let target = self.class_numbered(target);
+        let target = class_numbered(slabs, target);
         let source = match source {
-            ANY => self.richest_class(target),
-            _ => self.class_numbered(source),
+            ANY => richest(slabs, target),
+            _ => class_numbered(slabs, source),
         };
         let (Some(source), Some(target)) = (source, target) else {
             return Err(MoveRefusal::BadClass);
         };
         let pages = match source {
-            POOL => u64::from(self.slabs.pages_free()),
-            _ => self.slabs.page_count(source),
+            POOL => u64::from(slabs.pages_free()),
+            _ => slabs.page_count(source),
         };
         if pages < 2 {
             return Err(MoveRefusal::NoSpare);
@@ -156,102 +54,36 @@ impl Store {
         Ok(())
     }
 
-    fn class_numbered(&self, number: i32) -> Option<ClassId> {
-        let number = u8::try_from(number).ok()?;
-        (usize::from(number) < self.slabs.table.len()).then_some(ClassId(number))
-    }
-
-    /// The class but `target` that has most pages free, or else most pages.
-    fn richest_class(&self, target: Option<ClassId>) -> Option<ClassId> {
-        let slabs = &self.slabs;
-        let classes = slabs.table.item_classes();
-        classes
-            .filter(|&class| Some(class) != target && slabs.page_count(class) > 1)
-            .max_by_key(|&class| (slabs.spare_pages(class), slabs.page_count(class)))
-    }
-
     /// Whether there is an order that has not been carried out.
     pub(crate) fn has_order(&self) -> bool {
         self.order.lock().is_some()
     }
 
-    /// When pages move by themselves, as far as they may at all.
-    #[must_use]
-    pub fn automove(&self) -> Automove {
-        Automove::from_level(self.automove.load(Ordering::Relaxed)).unwrap_or_default()
-    }
-
-    /// Changes when pages move by themselves.
-    pub fn set_automove(&self, automove: Automove) {
-        self.automove.store(automove.level(), Ordering::Relaxed);
-    }
-
-    /// Seconds that a class must have had pages to spare before it gives them away.
-    #[must_use]
-    pub fn automove_window_s(&self) -> u32 {
-        self.automove_window_s.load(Ordering::Relaxed)
-    }
-
-    /// Changes [`automove_window_s`](Self::automove_window_s), from the next window on.
-    pub fn set_automove_window_s(&self, seconds: u32) {
-        self.automove_window_s.store(seconds, Ordering::Relaxed);
-    }
-
-    /// [`automove`](Self::automove), where pages may move.
-    pub(crate) fn readiness(&self) -> Automove {
-        if self.reassign {
-            self.automove()
-        } else {
-            Automove::ByNeed
-        }
-    }
-}
-
-impl Lane {
-    /// Begins to move a page by order, or one that its class does not need, or for balance. True
-    /// if there is more to do at once.
-    pub(crate) fn begin_a_move(&mut self, mover: &mut Mover, now: Now) -> bool {
-        let store = Arc::clone(&self.store);
-        let order = *store.order.lock();
-        if let Some(order) = order {
-            self.follow(order, mover);
-            return true;
-        }
-        if store.readiness() == Automove::ByNeed {
-            mover.surplus = Surplus::default();
+    /// Begins to carry out an order. False if there is none.
+    pub(super) fn follow_order(&self, seat: Seat<'_>, mover: &mut Mover) -> bool {
+        let Some(order) = *self.order.lock() else {
             return false;
-        }
-        let window = u64::from(store.automove_window_s()) * TICKS_PER_SECOND;
-        mover.surplus.look(&store.slabs, window, now);
-        if let Some(class) = mover.surplus.take()
-            && self.give_up_page(class, mover)
-        {
-            return true;
-        }
-        self.balance(mover) || !mover.surplus.is_empty()
-    }
-
-    /// Begins to carry out an order.
-    fn follow(&mut self, order: Order, mover: &mut Mover) {
+        };
+        let table = seat.table;
         if order.source == POOL {
-            let page = self.store.slabs.take_last_page();
-            self.tallies(POOL).pages_lost.add(u64::from(page.is_some()));
+            let page = table.slabs.take_last_page();
+            seat.tallies(POOL).pages_lost.add(u64::from(page.is_some()));
             let last = Order {
                 tries_left: 1,
                 ..order
             };
-            self.carry_out(last, page);
-            return;
+            self.carry_out(&table.slabs, last, page);
+            return true;
         }
-        let page = self.page_by_order(order);
-        if !page.is_some_and(|page| self.begin_drain(mover, page, Reason::Order(order))) {
-            self.carry_out(order, None);
+        let page = page_by_order(table, order);
+        if !page.is_some_and(|page| self.begin(table, mover, page, Reason::Order(order))) {
+            self.carry_out(&table.slabs, order, None);
         }
+        true
     }
 
     /// Gives the page to the order's target; without one, the order is tried again, or given up.
-    pub(crate) fn carry_out(&self, order: Order, page: Option<PageId>) {
-        let slabs = &self.store.slabs;
+    pub(super) fn carry_out(&self, slabs: &Slabs, order: Order, page: Option<PageId>) {
         let tries_left = match page {
             Some(page) => {
                 match order.target {
@@ -266,43 +98,42 @@ impl Lane {
             tries_left,
             ..order
         };
-        *self.store.order.lock() = (tries_left > 0).then_some(again);
+        *self.order.lock() = (tries_left > 0).then_some(again);
     }
+}
 
-    /// The page of the order's source to be emptied: first the one with the least in it, if the
-    /// class has room for that elsewhere, then others.
-    fn page_by_order(&self, order: Order) -> Option<PageId> {
-        let store = &*self.store;
-        // Its last page stays: what is in use may be the very item that needs it.
-        if store.slabs.page_count(order.source) < 2 {
-            return None;
-        }
-        let failures = TRIES - order.tries_left;
-        if failures == 0 && store.slabs.spare_pages(order.source) > 0 {
-            return store.slabs.emptiest_page(order.source, None);
-        }
-        store.page_to_give(order.source, failures.into())
-    }
+fn class_numbered(slabs: &Slabs, number: i32) -> Option<ClassId> {
+    let number = u8::try_from(number).ok()?;
+    (usize::from(number) < slabs.sizes.len()).then_some(ClassId(number))
+}
 
-    /// Begins to give a page of `class` to the pool, if it still has more free than it keeps.
-    fn give_up_page(&self, class: ClassId, mover: &mut Mover) -> bool {
-        let slabs = &self.store.slabs;
-        if slabs.spare_pages(class) <= KEPT {
-            return false;
-        }
-        // Another one than last time, in case that could not be emptied.
-        let page = slabs.emptiest_page(class, mover.surplus.last);
-        mover.surplus.last = page;
-        page.is_some_and(|page| self.begin_drain(mover, page, Reason::Surplus))
+/// The page of the order's source to be emptied: first the one with the least in it, if the class
+/// has room for that elsewhere, then others.
+fn page_by_order(table: &Table, order: Order) -> Option<PageId> {
+    // Its last page stays: what is in use may be the very item that needs it.
+    if table.slabs.page_count(order.source) < 2 {
+        return None;
     }
+    let failures = TRIES - order.tries_left;
+    if failures == 0 && table.slabs.spare_pages(order.source) > 0 {
+        return table.slabs.emptiest_page(order.source, None);
+    }
+    page_to_give(table, order.source, failures.into())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{ANY, POOL, TRIES};
+    use crate::base::clock::Now;
     use crate::base::key::Key;
+    use crate::base::settings::Automove;
     use crate::base::settings::StoreSettings;
-    use crate::store::{Busy, Deleted, Fetch, Fetched, HashedKey, StoreOutcome, StoreRequest};
+    use crate::store::pages::surplus::KEPT;
+    use crate::store::{
+        Busy, ClassId, Deleted, Fetch, Fetched, HashedKey, Lane, MoveRefusal, Store, StoreOutcome,
+        StoreRequest,
+    };
+    use std::sync::Arc;
 
     const SMALL: usize = 100;
     const LARGE: usize = 9_000;
@@ -346,7 +177,7 @@ mod tests {
 
         /// The class of values of `len` bytes.
         fn class(&self, len: usize) -> ClassId {
-            let table = &self.store.slabs.table;
+            let table = &self.store.table.slabs.sizes;
             table
                 .fitting(len + 16 + format!("9999-{len}").len())
                 .unwrap()
@@ -373,7 +204,7 @@ mod tests {
         }
 
         fn pages(&self, class: ClassId) -> u64 {
-            self.store.slabs.page_count(class)
+            self.store.table.slabs.page_count(class)
         }
 
         fn order(&self, source: ClassId, target: ClassId) -> Result<(), MoveRefusal> {
@@ -431,7 +262,7 @@ mod tests {
     fn items_that_find_no_other_chunk_take_those_of_the_least_wanted() {
         let mut world = World::new(Automove::Balanced);
         let small = world.class(SMALL);
-        let chunks = u64::from(world.store.slabs.chunks_per_page(small));
+        let chunks = u64::from(world.store.table.slabs.chunks_per_page(small));
         for number in 0..4 * chunks as usize {
             world.put(number, SMALL);
         }
@@ -439,8 +270,8 @@ mod tests {
         for number in wanted.clone() {
             assert!(world.has(number, SMALL));
         }
-        world.lane.clear_desk();
-        let free = world.store.slabs.pages_free();
+        world.lane.seat().empty_magazines();
+        let free = world.store.table.slabs.pages_free();
         assert_eq!(world.order(small, POOL), Ok(()));
         world.settle();
         let snapshot = world.store.snapshot();
@@ -515,7 +346,7 @@ mod tests {
         assert_eq!(order(-1, 7), Err(MoveRefusal::BadClass));
         assert_eq!(order(-2, 7), Err(MoveRefusal::BadClass));
         assert_eq!(order(7, -1), Err(MoveRefusal::BadClass));
-        let classes = world.store.slabs.table.len() as i32;
+        let classes = world.store.table.slabs.sizes.len() as i32;
         assert_eq!(order(7, classes), Err(MoveRefusal::BadClass));
         assert_eq!(order(classes - 1, 7), Err(MoveRefusal::NoSpare));
         let small = world.put(1, SMALL);
@@ -530,7 +361,7 @@ mod tests {
     fn a_page_with_an_item_that_is_sent_or_comes_in_stays_and_others_are_tried() {
         let mut world = World::new(Automove::Balanced);
         let large = world.class(LARGE);
-        let chunks = world.store.slabs.chunks_per_page(large) as usize;
+        let chunks = world.store.table.slabs.chunks_per_page(large) as usize;
         let mut pins = vec![];
         for number in 0..3 * chunks {
             world.put(number, LARGE);
@@ -565,7 +396,7 @@ mod tests {
     fn a_value_on_its_way_in_keeps_its_page() {
         let mut world = World::new(Automove::Balanced);
         let large = world.class(LARGE);
-        let chunks = world.store.slabs.chunks_per_page(large) as usize;
+        let chunks = world.store.table.slabs.chunks_per_page(large) as usize;
         let mut uploads = vec![];
         for number in 0..2 * chunks {
             let name = format!("{number}-{LARGE}");

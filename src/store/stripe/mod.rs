@@ -1,15 +1,22 @@
 //! What one lock guards: a part of the index, its count of writes, its flushes and its pins.
 
+pub(crate) mod marks;
+
 use crate::base::clock::Now;
 use crate::base::key::{KEY_LEN_MAX, Key};
-use crate::store::HashedKey;
 use crate::store::index::bucket::Slot;
 use crate::store::index::{Absent, Index, Print};
 use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
-use crate::store::sweep::flush::{Flushed, Marks, Step, note_flush};
+use crate::store::stripe::marks::{Flushed, Marks, Step, note_flush};
 use std::sync::Arc;
+
+/// Writes to a stripe after which its items are looked at for their age.
+pub(crate) const AGE_CHECKED: u64 = VERSIONS / 8;
+
+/// Items older than this many writes get this age.
+const AGE_MAX: u64 = VERSIONS / 4;
 
 /// One stripe: everything here is guarded by the stripe's mutex.
 #[derive(Debug)]
@@ -50,12 +57,7 @@ pub(crate) struct Found {
 impl Stripe {
     /// The item with this key, dead or alive.
     #[inline]
-    pub(crate) fn look(
-        &self,
-        slabs: &Slabs,
-        key: &HashedKey<'_>,
-        print: Print,
-    ) -> Result<Found, Absent> {
+    pub(crate) fn look(&self, slabs: &Slabs, key: Key<'_>, print: Print) -> Result<Found, Absent> {
         let (slot, chunk) = self.seek(slabs, key, print)?;
         Ok(Found {
             slot,
@@ -69,10 +71,10 @@ impl Stripe {
     pub(crate) fn seek(
         &self,
         slabs: &Slabs,
-        key: &HashedKey<'_>,
+        key: Key<'_>,
         print: Print,
     ) -> Result<(Slot, ChunkRef), Absent> {
-        let is_it = |chunk| slabs.has_key(chunk, key.key);
+        let is_it = |chunk| slabs.has_key(chunk, key);
         self.index.find(slabs, print, is_it)
     }
 
@@ -148,6 +150,24 @@ impl Stripe {
         note_flush(&mut self.flushed, marks, Step { number, version })
     }
 
+    /// Whether so much was written since its items were last looked at that they are to be again.
+    pub(crate) fn is_to_be_aged(&self) -> bool {
+        self.version - self.aged >= AGE_CHECKED
+    }
+
+    /// Keeps an item that is older than [`AGE_MAX`] from becoming older than can be told. It seems
+    /// younger than it is, but older than any flush to come; those that have been did not kill it.
+    pub(crate) fn limit_age(&self, slabs: &Slabs, found: Found) {
+        if self.age(found.header) > AGE_MAX {
+            let version = self.version.saturating_sub(AGE_MAX);
+            let header = Header {
+                high: found.header.high,
+                ..found.header.with_version(version)
+            };
+            slabs.set_header_first(found.chunk, header);
+        }
+    }
+
     /// Takes the item out of the index and says who has to free its chunks.
     pub(crate) fn unlink(&mut self, slabs: &Slabs, bits: u32, found: Found) -> Unlinked {
         self.index.remove(slabs, bits, found.slot);
@@ -219,46 +239,5 @@ impl Pins {
         }
         self.0.swap_remove(position);
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::base::clock::Now;
-    use crate::base::key::Key;
-    use crate::base::settings::StoreSettings;
-    use crate::store::index::Print;
-    use crate::store::{Fetch, Fetched, Store, StoreRequest};
-
-    #[test]
-    fn an_item_is_counted_out_of_its_class_though_its_page_has_another_one() {
-        let settings = StoreSettings {
-            memory_limit: 2 << 20,
-            ..StoreSettings::default()
-        };
-        let store = Store::new(&settings, 1).unwrap();
-        let mut lane = store.lane(0);
-        let now = Now::at_second(5);
-        let request = StoreRequest::default();
-        let key = lane.hashed(Key::new(b"sent").unwrap());
-        lane.put(&key, &request, &[b's'; 9_000], now).unwrap();
-        let Fetched::Hit(pin) = lane.fetch(&key, Fetch::default(), now, |item| item.pin()) else {
-            panic!("it is there");
-        };
-        let gone = {
-            let mut stripe = store.stripe(key.hash.place());
-            let print = Print::new(key.hash, store.stripe_bits);
-            let found = stripe.look(&store.slabs, &key, print).unwrap();
-            stripe.unlink(&store.slabs, print.bits, found)
-        };
-        // It is sent before it is counted out, and others need the page.
-        drop(pin);
-        let key = lane.hashed(Key::new(b"other").unwrap());
-        let other = lane.put(&key, &request, b"value", now).unwrap().class;
-        while store.slabs.class_of(gone.chunk) == gone.class {
-            assert!(lane.force_page(other, now), "there is a page to be had");
-        }
-        lane.discard(gone);
-        store.validate();
     }
 }
