@@ -158,7 +158,7 @@ impl Store {
         let slabs = slabs(settings, limit, fixed)?;
         let classes = slabs.sizes.len();
         Ok(Arc::new(Self {
-            table: Arc::new(Table::new(settings, slabs, limit, lanes)),
+            table: Table::new(settings, slabs, limit, lanes),
             supply: Supply::new(settings),
             flushing: Flushing::default(),
             crawler: CachePadded::new(Ranked::new(Rank::Crawler, Crawler::default())),

@@ -8,7 +8,6 @@ use crate::store::slab::ChunkRef;
 use crate::store::slab::magazine::{Magazine, Magazines, magazine_size};
 use crate::store::stripe::Unlinked;
 use crate::store::table::Table;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Gets without an item that a lane reports together.
@@ -17,7 +16,7 @@ const MISSES_REPORTED: u64 = 256;
 /// The table, and which lane works on it.
 #[derive(Clone, Copy)]
 pub(crate) struct Seat<'a> {
-    pub(crate) table: &'a Arc<Table>,
+    pub(crate) table: &'a Table,
     pub(crate) lane: usize,
 }
 

@@ -14,6 +14,7 @@ use crate::store::slab::{ChunkRef, RingEntry, Slabs};
 use crate::store::stripe::{Found, Stripe};
 use crossbeam::utils::CachePadded;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 /// A key with its hash under the store's seed.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,8 @@ pub struct HashedKey<'a> {
 
 /// The memory, the index over it, and what lanes have at hand and count.
 pub(crate) struct Table {
+    /// Itself, for values that are pinned.
+    me: Weak<Table>,
     pub(crate) slabs: Slabs,
     pub(crate) stripes: Box<[CachePadded<Ranked<Stripe>>]>,
     pub(crate) stripe_bits: u32,
@@ -46,12 +49,18 @@ pub(crate) struct Table {
 
 impl Table {
     /// An empty one over `slabs`, with stripes and hints for `limit` bytes.
-    pub(crate) fn new(settings: &StoreSettings, slabs: Slabs, limit: u64, lanes: usize) -> Self {
+    pub(crate) fn new(
+        settings: &StoreSettings,
+        slabs: Slabs,
+        limit: u64,
+        lanes: usize,
+    ) -> Arc<Self> {
         let stripe_bits = stripe_bits(limit);
         let classes = slabs.sizes.len();
         let stripe = || CachePadded::new(Ranked::new(Rank::Stripe, Stripe::default()));
         let magazines = || CachePadded::new(Ranked::new(Rank::Magazines, Magazines::new(classes)));
-        Self {
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             slabs,
             stripes: (0..1 << stripe_bits).map(|_| stripe()).collect(),
             stripe_bits,
@@ -69,7 +78,7 @@ impl Table {
             missed: CachePadded::default(),
             created: CachePadded::default(),
             evicted_idle: (0..classes).map(|_| AtomicU64::new(0)).collect(),
-        }
+        })
     }
 
     /// Bytes that stripes and hints take with a limit of so many.
@@ -77,6 +86,13 @@ impl Table {
         let stripe_bits = stripe_bits(limit);
         let stripe = size_of::<CachePadded<Ranked<Stripe>>>() as u64;
         (stripe << stripe_bits) + Hints::size(limit, stripe_bits)
+    }
+
+    /// One more owner.
+    pub(crate) fn share(&self) -> Arc<Self> {
+        self.me
+            .upgrade()
+            .expect("whoever has a reference keeps it alive")
     }
 
     #[inline]

@@ -114,7 +114,7 @@ impl PinnedValue {
 /// Pins the item in `chunk`, whose header's words are these, with the bit for that.
 #[inline(never)]
 pub(crate) fn pin_chunk(
-    table: &Arc<Table>,
+    table: &Table,
     stripe: &mut Stripe,
     place: Place,
     chunk: ChunkRef,
@@ -124,7 +124,7 @@ pub(crate) fn pin_chunk(
     stripe.pins.add(chunk);
     table.slabs.set_header_first(chunk, header);
     let len = table.slabs.value_len(chunk, header);
-    PinnedValue::new(Arc::clone(table), place, chunk, len)
+    PinnedValue::new(table.share(), place, chunk, len)
 }
 
 impl Drop for PinnedValue {

@@ -8,11 +8,10 @@ use crate::store::read::pin::{PinnedValue, pin_chunk};
 use crate::store::slab::ChunkRef;
 use crate::store::stripe::Stripe;
 use crate::store::table::Table;
-use std::sync::Arc;
 
 /// A live item, seen under its stripe's lock.
 pub struct Item<'a> {
-    pub(crate) table: &'a Arc<Table>,
+    pub(crate) table: &'a Table,
     pub(crate) stripe: &'a mut Stripe,
     pub(crate) place: Place,
     pub(crate) chunk: ChunkRef,

@@ -166,7 +166,7 @@ fn try_link(
     linking: &Linking<'_>,
     now: Now,
 ) -> Result<Placed, IndexFull> {
-    let table = &**seat.table;
+    let table = seat.table;
     let slabs = &table.slabs;
     let print = table.print(key.hash);
     let found = stripe.look(slabs, key.key, print);
