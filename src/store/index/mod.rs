@@ -17,6 +17,7 @@ use crate::store::index::bucket::{
     new_segment, set_entry, set_reference,
 };
 use crate::store::slab::{ChunkRef, EPITAPH_BITS, Epitaph, Slabs};
+use std::iter::successors;
 
 /// Items per bucket above which a bucket is split: two thirds of the slots.
 const TARGET: u32 = 8;
@@ -263,9 +264,7 @@ impl Index {
     /// Calls `visit` with every item's bucket, tag and chunk; for validation.
     pub(crate) fn for_each(&self, slabs: &Slabs, mut visit: impl FnMut(u32, u8, ChunkRef)) {
         for bucket in 0..self.buckets {
-            let mut next = Some(self.address(slabs, bucket));
-            while let Some(at) = next {
-                let line = Line::load(slabs, at);
+            for line in self.lines(slabs, bucket) {
                 let mut used = line.used();
                 while used != 0 {
                     let number = used.trailing_zeros();
@@ -273,9 +272,23 @@ impl Index {
                     visit(bucket, line.tag(number), chunk);
                     used &= used - 1;
                 }
-                next = self.spill_after(slabs, line);
             }
         }
+    }
+
+    /// Ghosts in it; for descriptions.
+    pub(crate) fn ghosts(&self, slabs: &Slabs) -> u32 {
+        let lines = (0..self.buckets).flat_map(|bucket| self.lines(slabs, bucket));
+        lines.map(|line| line.ghosts().count_ones()).sum()
+    }
+
+    /// A bucket and those behind it.
+    fn lines(&self, slabs: &Slabs, bucket: u32) -> impl Iterator<Item = Line> {
+        let first = Line::load(slabs, self.address(slabs, bucket));
+        successors(Some(first), |&line| {
+            let next = self.spill_after(slabs, line)?;
+            Some(Line::load(slabs, next))
+        })
     }
 
     /// The bucket where a key with these bits belongs.

@@ -97,6 +97,11 @@ impl Ring {
         oldest.map(|(entry, _)| entry)
     }
 
+    /// All entries, the oldest first.
+    pub(crate) fn entries(&self, slabs: &Slabs) -> impl Iterator<Item = RingEntry> {
+        self.swept.entries(slabs).chain(self.rest.entries(slabs))
+    }
+
     /// Looks at the next `count` entries, drops those that are not `live`, and appends to `lost`
     /// the live ones that find no memory.
     pub(crate) fn sweep(
@@ -191,13 +196,21 @@ impl Fifo {
             .segments
             .front()
             .expect("what has entries has segments");
-        let skip = self.head % WORD;
-        let at = slabs.offset(first) + self.head - skip;
-        let mut bytes = slabs.arena.load(at) >> (8 * skip);
-        if skip + ENTRY_MAX > WORD {
-            bytes |= slabs.arena.load(at + WORD) << (8 * (WORD - skip));
-        }
-        Some(decode(bytes, self.head_from))
+        Some(read_at(slabs, first, self.head, self.head_from))
+    }
+
+    fn entries(&self, slabs: &Slabs) -> impl Iterator<Item = RingEntry> {
+        let (mut segments, mut at, mut from) = (self.segments.iter(), self.head, self.head_from);
+        let mut segment = segments.next();
+        (0..self.len).map(move |_| {
+            if at + ENTRY_MAX > SEGMENT_SIZE as usize {
+                (segment, at) = (segments.next(), 0);
+            }
+            let first = *segment.expect("what has entries has segments");
+            let (entry, len) = read_at(slabs, first, at, from);
+            (at, from) = (at + len, entry.chunk.0);
+            entry
+        })
     }
 
     fn drop_first(&mut self, slabs: &Slabs) {
@@ -206,6 +219,17 @@ impl Fifo {
         }
         self.head = 0;
     }
+}
+
+/// The entry that begins at `at` in a segment, after one of chunk `from`, and its bytes.
+fn read_at(slabs: &Slabs, segment: ChunkRef, at: usize, from: u32) -> (RingEntry, usize) {
+    let skip = at % WORD;
+    let at = slabs.offset(segment) + at - skip;
+    let mut bytes = slabs.arena.load(at) >> (8 * skip);
+    if skip + ENTRY_MAX > WORD {
+        bytes |= slabs.arena.load(at + WORD) << (8 * (WORD - skip));
+    }
+    decode(bytes, from)
 }
 
 /// The bytes of an entry after one of chunk `from`, the first one lowest, and how many there are.
@@ -331,7 +355,10 @@ mod tests {
         }
         let left = ring.len();
         assert_eq!(lost, []);
-        popped.extend(std::iter::from_fn(|| ring.pop(&slabs)));
+        let told: Vec<RingEntry> = ring.entries(&slabs).collect();
+        let rest: Vec<RingEntry> = std::iter::from_fn(|| ring.pop(&slabs)).collect();
+        assert_eq!(told, rest, "what is told is what comes out");
+        popped.extend(rest);
         assert!(left < u64::from(next) * 3 / 4, "{left} of {next}");
         let mut expected = (0..next).filter(|&n| live(n)).map(entry);
         let kept: Vec<RingEntry> = popped.iter().copied().filter(|&e| is_live(e)).collect();

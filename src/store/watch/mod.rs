@@ -1,5 +1,6 @@
-//! What can be seen of a store: its numbers, and whether its invariants hold.
+//! What can be seen of a store: its numbers, what it holds, and whether its invariants hold.
 
+mod describe;
 mod report;
 pub(crate) mod snapshot;
 mod validate;
