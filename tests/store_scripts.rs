@@ -507,38 +507,47 @@ fn policy(name: &str) -> EvictionPolicy {
 }
 
 /// The script as it would be with what happens as what is expected.
-fn play(script: &str) -> String {
+fn play(name: &Path, script: &str) -> String {
     let mut worlds: Vec<World> = vec![];
-    let (mut out, mut is_expected) = (String::new(), false);
-    for line in script.lines() {
+    let (mut out, mut is_expected, mut is_open) = (String::new(), false, false);
+    for (number, line) in (1..).zip(script.lines()) {
         if is_expected {
             is_expected = !line.is_empty();
             continue;
         }
-        if !out.is_empty() && out.ends_with("\n\n") && line.is_empty() {
-            continue;
-        }
+        // To be seen if the line fails.
+        println!("{}:{number}: {line}", name.display());
         out.push_str(line);
         out.push('\n');
         match line.split_once(' ') {
-            _ if line.is_empty() => {}
-            _ if line == "---" => {
-                is_expected = true;
-                let is_one = worlds.len() == 1;
-                for world in &mut worlds {
-                    if !is_one {
-                        out.push_str(&format!("{}:\n", world.name));
-                    }
-                    out.push_str(&world.report());
-                }
+            None if line.is_empty() => {}
+            None if line == "---" => {
+                (is_expected, is_open) = (true, false);
+                out.push_str(&report(&mut worlds));
                 out.push('\n');
             }
             Some(("#", _)) => {}
             Some(("=", settings)) => worlds = self::worlds(settings),
-            _ => worlds.iter_mut().for_each(|world| world.run(line)),
+            _ => {
+                assert!(!worlds.is_empty(), "a script begins with settings");
+                worlds.iter_mut().for_each(|world| world.run(line));
+                is_open = true;
+            }
         }
     }
+    assert!(!is_open, "a block ends with `---`");
     out.trim_end().to_owned() + "\n"
+}
+
+fn report(worlds: &mut [World]) -> String {
+    if let [world] = worlds {
+        return world.report();
+    }
+    let reports = worlds.iter_mut().map(|world| {
+        let report = world.report();
+        format!("{}:\n{report}", world.name)
+    });
+    reports.collect()
 }
 
 fn scripts() -> Vec<PathBuf> {
@@ -555,8 +564,8 @@ fn the_store_does_what_the_scripts_say() {
     let is_update = std::env::var_os("UPDATE").is_some();
     for path in scripts() {
         let script = fs::read_to_string(&path).unwrap();
-        check_form(&path, &script);
-        let played = play(&script);
+        let played = play(&path, &script);
+        check_form(&path, &played);
         if is_update && played != script {
             fs::write(&path, &played).unwrap();
             continue;

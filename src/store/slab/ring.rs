@@ -222,6 +222,7 @@ impl Fifo {
 }
 
 /// The entry that begins at `at` in a segment, after one of chunk `from`, and its bytes.
+#[inline]
 fn read_at(slabs: &Slabs, segment: ChunkRef, at: usize, from: u32) -> (RingEntry, usize) {
     let skip = at % WORD;
     let at = slabs.offset(segment) + at - skip;
