@@ -33,7 +33,7 @@ const REQUEST_STEP_MAX: u32 = 1024;
 /// How many pages of a donor are tried before giving up.
 const TRIES: u64 = 4;
 
-/// Chunks that are got at a time for items that move.
+/// Chunks that are got at a time for items that move, at most.
 const SPARES: usize = 16;
 
 /// Evictions for them at most; after that the rest is left to the next step.
@@ -357,11 +357,13 @@ impl Supply {
 fn gather_spares(seat: Seat<'_>, drain: &mut Drain, evict: bool, now: Now) -> bool {
     let slabs = &seat.table.slabs;
     let class = drain.class;
+    let slots_left = slabs.slots_used(drain.page, class).end - drain.slot;
+    let want = SPARES.min(slots_left as usize);
     if slabs.lock(class).free > 0 {
-        slabs.take(class, SPARES, &mut drain.spares);
+        slabs.take(class, want, &mut drain.spares);
         return true;
     }
-    let is_done = !evict || make_room(seat, class, (SPARES, SPARING_MAX), now, &mut drain.spares);
+    let is_done = !evict || make_room(seat, class, (want, SPARING_MAX), now, &mut drain.spares);
     // What could not be moved without evicting; at least the item at hand.
     let missing = drain.spares.len().max(1) as u64;
     seat.tallies(class).move_no_memory.add(missing);
@@ -401,14 +403,18 @@ fn account(seat: Seat<'_>, vacated: Vacated, now: Now) {
     }
 }
 
-/// The page of `class` to be emptied: the one with the oldest item of a class that evicts those
-/// next, else, or after a failure, the one that the hand has passed last.
+/// The page of `class` to be emptied: one with nothing in it, else the one with the oldest item of
+/// a class that evicts those next, else, or after a failure, the one that the hand has passed last.
 pub(super) fn page_to_give(table: &Table, class: ClassId, failures: usize) -> Option<PageId> {
     let oldest = || {
         let evicts = table.slabs.demand(class).evicts_from_small();
         evicts.then(|| oldest_page(table, class)).flatten()
     };
-    let first = if failures == 0 { oldest() } else { None };
+    let first = if failures == 0 {
+        table.slabs.empty_page(class).or_else(oldest)
+    } else {
+        None
+    };
     first.or_else(|| page_behind_hand(table, class))
 }
 

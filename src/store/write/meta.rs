@@ -141,11 +141,13 @@ fn read_meta<R>(
         created,
     };
     let answer = read(&mut item);
-    let mut after = if how.no_bump {
-        item.header()
-    } else {
-        item.header().touched(now)
-    };
+    let mut after = item.header();
+    if created {
+        // Fetched, but no hit: whoever stores the value next has not been read by anybody.
+        after.state |= state::FETCHED;
+    } else if !how.no_bump {
+        after = after.touched(now);
+    }
     if won {
         after.state |= state::WIN_SENT;
     }
@@ -157,7 +159,9 @@ fn read_meta<R>(
     if let Some(expiry) = how.touch {
         slabs.note_expiry(found.chunk, expiry);
     }
-    writer.seat.count_use(found.chunk, before);
+    if !created {
+        writer.seat.count_use(found.chunk, before);
+    }
     answer
 }
 
