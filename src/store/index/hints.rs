@@ -56,6 +56,15 @@ impl Hints {
         self.buckets[stripe].store(index.buckets(), Ordering::Release);
     }
 
+    /// Notes anew where the index of a stripe is: it has become smaller, or segments have moved.
+    pub(crate) fn note_all(&self, stripe: usize, index: &Index) {
+        // Nobody is to find a bucket that is not there any more.
+        self.buckets[stripe].store(index.buckets(), Ordering::Release);
+        for (number, segment) in (0..).zip(index.segments()) {
+            self.segments[self.at(stripe, number)].store(segment.0, Ordering::Relaxed);
+        }
+    }
+
     /// Where the bucket of a key with these bits seems to be.
     #[inline]
     pub(crate) fn bucket(&self, slabs: &Slabs, place: Place, bits: u32) -> Option<usize> {

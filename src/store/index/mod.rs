@@ -10,6 +10,7 @@
 
 pub(crate) mod bucket;
 pub(crate) mod hints;
+mod shrink;
 
 use crate::base::hash::{KeyHash, Place};
 use crate::store::index::bucket::{
@@ -17,6 +18,8 @@ use crate::store::index::bucket::{
     new_segment, set_entry, set_reference,
 };
 use crate::store::slab::{ChunkRef, EPITAPH_BITS, Epitaph, Slabs};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::iter::successors;
 
 /// Items per bucket above which a bucket is split: two thirds of the slots.
@@ -58,9 +61,9 @@ pub(crate) struct Index {
     buckets: u32,
     items: u32,
     segments: Vec<ChunkRef>,
-    /// Segments of spill buckets, and the free ones among those buckets.
+    /// Segments of spill buckets, and the free ones among those buckets: the lowest are used first.
     spill: Vec<ChunkRef>,
-    spill_free: Vec<u32>,
+    spill_free: BinaryHeap<Reverse<u32>>,
     /// Scratch of a split, kept to spare allocations.
     moving: Vec<Entry>,
 }
@@ -114,6 +117,11 @@ impl Index {
     #[cfg(test)]
     pub(crate) fn bucket_at(&self, slabs: &Slabs, bits: u32) -> Option<usize> {
         (self.buckets != 0).then(|| self.address(slabs, self.bucket_of(bits)))
+    }
+
+    /// Its segments, by number; those of spill buckets not among them.
+    pub(crate) fn segments(&self) -> &[ChunkRef] {
+        &self.segments
     }
 
     /// The segment added last, and its number.
@@ -226,7 +234,9 @@ impl Index {
         }
         let level_bit = 1 << new.ilog2();
         let old = new - level_bit;
-        let entries = self.empty_bucket(slabs, old);
+        let mut entries = std::mem::take(&mut self.moving);
+        entries.clear();
+        self.empty_bucket(slabs, old, &mut entries);
         for entry in entries.iter().filter(|entry| !entry.ghost) {
             slabs
                 .arena
@@ -376,16 +386,21 @@ impl Index {
         }
     }
 
+    /// Adds a segment of spill buckets, all free.
+    fn add_spill(&mut self, segment: ChunkRef) {
+        let first = self.spill.len() as u32 * BUCKETS_PER_SEGMENT;
+        self.spill.push(segment);
+        let free = first..first + BUCKETS_PER_SEGMENT;
+        self.spill_free.extend(free.map(Reverse));
+    }
+
     /// Gives the full last bucket of a chain a spill bucket and puts `entry` there.
     fn spill_over(&mut self, slabs: &Slabs, at: usize, entry: Entry) -> Result<(), IndexFull> {
         if self.spill_free.is_empty() {
             let segment = new_segment(slabs).ok_or(IndexFull)?;
-            let first = self.spill.len() as u32 * BUCKETS_PER_SEGMENT;
-            self.spill.push(segment);
-            self.spill_free
-                .extend((first..first + BUCKETS_PER_SEGMENT).rev());
+            self.add_spill(segment);
         }
-        let id = self
+        let Reverse(id) = self
             .spill_free
             .pop()
             .expect("a segment of spill buckets was added above");
@@ -423,9 +438,7 @@ impl Index {
     }
 
     /// Takes all entries out of a bucket's chain and frees its spill buckets.
-    fn empty_bucket(&mut self, slabs: &Slabs, bucket: u32) -> Vec<Entry> {
-        let mut entries = std::mem::take(&mut self.moving);
-        entries.clear();
+    fn empty_bucket(&mut self, slabs: &Slabs, bucket: u32, entries: &mut Vec<Entry>) {
         let first = self.address(slabs, bucket);
         let mut at = first;
         loop {
@@ -445,11 +458,10 @@ impl Index {
                 break;
             }
             let id = line.reference(slabs, LAST);
-            self.spill_free.push(id);
+            self.spill_free.push(Reverse(id));
             at = bucket_address(slabs, &self.spill, id);
         }
         clear_bucket(slabs, first);
-        entries
     }
 
     /// Frees the spill bucket behind `bucket` if nothing is in it.
@@ -461,7 +473,7 @@ impl Index {
         };
         let next = Line::load(slabs, spill);
         if next.used() == 0 && next.head & OVERFLOW == 0 {
-            self.spill_free.push(line.reference(slabs, LAST));
+            self.spill_free.push(Reverse(line.reference(slabs, LAST)));
             slabs.arena.store(at, line.head & !OVERFLOW);
         }
     }

@@ -86,6 +86,8 @@ pub(crate) struct Mover {
     pub(crate) failures: usize,
     /// Pages that classes have had free for long.
     pub(crate) surplus: Surplus,
+    /// The next stripe whose index may become smaller.
+    pub(crate) stripe: usize,
     /// When the next page may move for balance.
     pub(crate) pace: Pace,
 }

@@ -20,6 +20,7 @@ pub(crate) mod magazine;
 mod page;
 mod pool;
 mod ring;
+mod segment;
 
 pub(crate) use class::{CHUNK_MAX, ClassTable, PAGE_MIN, SEGMENT_SIZE, Spacing, WHOLE_MAX};
 pub use demand::Beliefs;
@@ -28,6 +29,7 @@ pub(crate) use epitaph::{DATES_KNOWN, EPITAPH_BITS, Epitaph, Queue};
 pub(crate) use geometry::{ChunkRef, Geometry};
 pub(crate) use page::{Page, PageId};
 pub(crate) use ring::{Ring, RingEntry};
+pub(crate) use segment::move_segment;
 
 use crate::base::clock::Expiry;
 use crate::store::locks::{Rank, Ranked, RankedGuard};

@@ -23,7 +23,7 @@
 //! ```
 
 use crate::base::hash::Place;
-use crate::store::slab::{ChunkRef, INDEX, SEGMENT_SIZE, Slabs};
+use crate::store::slab::{ChunkRef, INDEX, PageId, SEGMENT_SIZE, Slabs, move_segment};
 use std::collections::VecDeque;
 
 /// Bytes of the longest entry: its mark, and 33 bits at seven a byte.
@@ -100,6 +100,20 @@ impl Ring {
     /// All entries, the oldest first.
     pub(crate) fn entries(&self, slabs: &Slabs) -> impl Iterator<Item = RingEntry> {
         self.swept.entries(slabs).chain(self.rest.entries(slabs))
+    }
+
+    /// Moves its segments out of a page that is being emptied.
+    pub(crate) fn leave_page(&mut self, slabs: &Slabs, page: PageId) {
+        let fifos = [&mut self.swept, &mut self.rest].into_iter();
+        let segments = fifos.flat_map(|fifo| fifo.segments.iter_mut());
+        let here = segments.filter(|segment| slabs.page_of(**segment) == page);
+        here.for_each(|segment| move_segment(slabs, segment));
+    }
+
+    /// Its segments; for validation.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = ChunkRef> {
+        let fifos = [&self.swept, &self.rest].into_iter();
+        fifos.flat_map(|fifo| fifo.segments.iter().copied())
     }
 
     /// Looks at the next `count` entries, drops those that are not `live`, and appends to `lost`

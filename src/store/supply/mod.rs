@@ -281,6 +281,31 @@ mod tests {
     }
 
     #[test]
+    fn after_small_items_as_many_large_ones_fit_as_ever() {
+        let fill = |cache: &mut Cache, name: &str, count: usize, len: usize| {
+            for number in 0..count {
+                cache.ask(&format!("{name}{number}"), len);
+            }
+            for second in 0..30 {
+                cache.now = Now::at_second(100 + second);
+                while cache.lane.maintain(cache.now) {}
+            }
+            cache.lane.store().snapshot()
+        };
+        let mut cache = Cache::new();
+        let tiny = fill(&mut cache, "t", 200_000, 1);
+        let after = fill(&mut cache, "large", 5_000, 4_000);
+        let fresh = fill(&mut Cache::new(), "large", 5_000, 4_000);
+        assert!(
+            after.index_bytes * 4 < tiny.index_bytes,
+            "{tiny:?} {after:?}"
+        );
+        let few = fresh.items - fresh.items / 50;
+        assert!(after.items > few, "{} of {}", after.items, fresh.items);
+        cache.lane.store().validate();
+    }
+
+    #[test]
     fn each_piece_of_a_long_item_pulls_for_its_own_class() {
         let mut cache = Cache::new();
         const LEN: usize = 200_000;

@@ -15,6 +15,7 @@ use crate::base::settings::Automove;
 use crate::store::evict::search::{count_eviction, make_room};
 use crate::store::evict::small::{note_fresh, oldest_page};
 use crate::store::outcome::{Busy, ClassId};
+use crate::store::pages::index_pages::{give_up_index_page, merge_buckets};
 use crate::store::pages::mover::{Drain, Mover, Reason, Tenant, Vacated, begin, tenant, vacate};
 use crate::store::pages::policy::{donor_for_balance, donor_instead_of_evicting, donors};
 use crate::store::pages::surplus::{KEPT, Surplus};
@@ -276,7 +277,7 @@ impl Supply {
         if table.slabs.lacks_reserve() && self.evict && self.begin_reserve(table, &mut mover) {
             return true;
         }
-        if self.follow_order(seat, &mut mover) {
+        if self.follow_order(seat, &mut mover) || merge_buckets(table, &mut mover.stripe) {
             return true;
         }
         self.begin_by_itself(table, &mut mover, now)
@@ -284,7 +285,7 @@ impl Supply {
 
     /// Begins to bring memory nearer to a lowered limit by a page, or does it with a free one.
     fn shrink(&self, table: &Table, mover: &mut Mover) -> bool {
-        if table.slabs.decommit_surplus() {
+        if table.slabs.decommit_surplus() || give_up_index_page(table, true) {
             return true;
         }
         let donors = donors(&table.slabs, INDEX);
@@ -312,6 +313,9 @@ impl Supply {
         if self.readiness() == Automove::ByNeed {
             mover.surplus = Surplus::default();
             return false;
+        }
+        if give_up_index_page(table, false) {
+            return true;
         }
         let window = u64::from(self.automove_window_s()) * TICKS_PER_SECOND;
         mover.surplus.look(&table.slabs, window, now);

@@ -53,6 +53,7 @@ impl Store {
             assert_eq!(stripe.index.items(), items, "items of stripe {number}");
         }
         self.validate_pages(&census);
+        self.validate_segments();
         self.validate_sums(&census);
     }
 
@@ -130,6 +131,20 @@ impl Store {
             u64::from(self.table.slabs.pages_used()),
             "every page in use is somebody's, or being emptied"
         );
+    }
+
+    /// Every segment that is in use is the index's or a ring's.
+    fn validate_segments(&self) {
+        let slabs = &self.table.slabs;
+        let mut segments = HashSet::new();
+        for stripe in &self.table.stripes {
+            segments.extend(stripe.lock().index.all_segments());
+        }
+        for class in slabs.sizes.item_classes() {
+            segments.extend(slabs.lock(class).ring.segments());
+        }
+        let used = slabs.used_locked(&slabs.lock(INDEX), INDEX);
+        assert_eq!(segments.len() as u64, used, "segments of the index");
     }
 
     /// Each page with a free chunk is on its class's list, and each page once.
