@@ -12,6 +12,16 @@ pub const TICKS_PER_SECOND: u64 = 16;
 /// Client expiry times above this many seconds (30 days) are Unix timestamps, not durations.
 pub const EXPTIME_RELATIVE_MAX: i64 = 60 * 60 * 24 * 30;
 
+/// The first of the Unix timestamps.
+const DATE_MIN: i64 = EXPTIME_RELATIVE_MAX + 1;
+
+/// The first of the 32-bit numbers that clients send for a negative one: some hold it in 32 bits
+/// without a sign. Those from 2^31 up to it are dates of the years 2038 to 2072.
+const WRAPPED_MIN: i64 = (1 << 32) - (1 << 30);
+
+/// The last of them.
+const WRAPPED_MAX: i64 = (1 << 32) - 1;
+
 /// Where the clock starts, in seconds. Uptime begins at 2 as memcached's does: tools divide by it.
 pub const START_SECONDS: u64 = 2;
 
@@ -57,20 +67,31 @@ impl Now {
     }
 }
 
+/// The seconds that an exptime names where no date is meant; none if it is negative.
+#[must_use]
+pub fn seconds_of(exptime: i64) -> u64 {
+    match exptime {
+        ..0 | WRAPPED_MIN..=WRAPPED_MAX => 0,
+        seconds => seconds.unsigned_abs(),
+    }
+}
+
 fn ticks_to_ms(ticks: u64) -> i64 {
     i64::try_from(ticks * 1000 / TICKS_PER_SECOND).unwrap_or(i64::MAX)
 }
 
 /// When an item dies, in 32 bits.
 ///
-/// The wire packs four meanings into one signed integer. They are unpacked once, here:
+/// The wire packs these meanings into one integer. They are unpacked once, here:
 ///
-/// | exptime            | meaning                        | result                             |
-/// |--------------------|--------------------------------|------------------------------------|
-/// | negative           | already dead                   | [`Expiry::PAST`]                   |
-/// | 0                  | never                          | [`Expiry::NEVER`]                  |
-/// | 1 to 30 days       | that many seconds from now     | that moment, rounded up to a tick  |
-/// | more than 30 days  | a Unix timestamp               | that moment, or `PAST` if gone by  |
+/// | exptime              | meaning                      | result                             |
+/// |----------------------|------------------------------|------------------------------------|
+/// | negative             | already dead                 | [`Expiry::PAST`]                   |
+/// | 0                    | never                        | [`Expiry::NEVER`]                  |
+/// | 1 to 30 days         | that many seconds from now   | that moment, rounded up to a tick  |
+/// | up to 3 * 2^30 - 1   | a Unix timestamp             | that moment, or `PAST` if gone by  |
+/// | up to 2^32 - 1       | negative, held in 32 bits    | [`Expiry::PAST`]                   |
+/// | larger               | a date after the year 2106   | [`Expiry::NEVER`]                  |
 ///
 /// Encoding: 0 is never; with the top bit clear the rest counts ticks (4 years of them), with the
 /// top bit set it counts seconds (68 years, where it saturates).
@@ -95,7 +116,9 @@ impl Expiry {
             1..=EXPTIME_RELATIVE_MAX => {
                 Self::at_tick(now.ticks + 1 + exptime.unsigned_abs() * TICKS_PER_SECOND)
             }
-            _ => Self::from_unix(exptime, now),
+            DATE_MIN..WRAPPED_MIN => Self::from_unix(exptime, now),
+            WRAPPED_MIN..=WRAPPED_MAX => Self::PAST,
+            _ => Self::NEVER,
         }
     }
 
@@ -265,6 +288,22 @@ mod tests {
             Expiry::from_exptime(EXPTIME_RELATIVE_MAX + 1, NOW),
             Expiry::PAST
         );
+    }
+
+    #[test]
+    fn a_negative_number_without_its_sign_is_still_negative() {
+        for (exptime, expiry) in [
+            (u32::MAX.into(), Expiry::PAST),
+            (3 << 30, Expiry::PAST),
+            (1 << 32, Expiry::NEVER),
+            (i64::MAX, Expiry::NEVER),
+        ] {
+            assert_eq!(Expiry::from_exptime(exptime, NOW), expiry, "{exptime}");
+            assert_eq!(Expiry::appointment(exptime, NOW), expiry, "{exptime}");
+        }
+        for date in [1 << 31, (3 << 30) - 1] {
+            assert_eq!(Expiry::from_exptime(date, NOW).unix(NOW), Some(date));
+        }
     }
 
     #[test]

@@ -61,6 +61,34 @@ pub fn parse_i32(text: &[u8]) -> Option<i32> {
     }
 }
 
+/// Reads a decimal of any length with an optional minus sign. One that does not fit 64 bits counts
+/// as the nearest that does.
+///
+/// ```
+/// # use nuthatch::base::number::parse_clamped;
+/// assert_eq!(parse_clamped(b"-007"), Some(-7));
+/// assert_eq!(parse_clamped(b"-99999999999999999999"), Some(i64::MIN));
+/// assert_eq!(parse_clamped(b"-"), None);
+/// ```
+#[inline]
+#[must_use]
+pub fn parse_clamped(text: &[u8]) -> Option<i64> {
+    let (digits, negative) = match text {
+        [b'-', digits @ ..] => (digits, true),
+        digits => (digits, false),
+    };
+    let value = match parse_u64(digits) {
+        Some(value) => i64::try_from(value).unwrap_or(i64::MAX),
+        None if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) => return None,
+        None => i64::MAX,
+    };
+    Some(match (negative, value) {
+        (false, value) => value,
+        (true, i64::MAX) => i64::MIN,
+        (true, value) => -value,
+    })
+}
+
 /// Appends `value` in decimal.
 #[inline]
 pub fn push_decimal(out: &mut Vec<u8>, value: u64) {
@@ -159,5 +187,25 @@ mod tests {
         assert_eq!(parse_i32(b"007"), Some(7));
         assert_eq!(parse_u32(b"4294967296"), None);
         assert_eq!(parse_u32(b"4294967295"), Some(u32::MAX));
+    }
+
+    #[test]
+    fn a_number_that_is_too_large_is_still_a_number() {
+        for (text, value) in [
+            ("0", 0),
+            ("-0", 0),
+            ("4294967295", 4_294_967_295),
+            ("-2147483649", -2_147_483_649),
+            ("9223372036854775807", i64::MAX),
+            ("9223372036854775808", i64::MAX),
+            ("99999999999999999999", i64::MAX),
+            ("-99999999999999999999", i64::MIN),
+            ("00000000000000000000000000000000000001", 1),
+        ] {
+            assert_eq!(parse_clamped(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in ["", "-", "--1", "+1", "1x", "99999999999999999999x", " 1"] {
+            assert_eq!(parse_clamped(text.as_bytes()), None, "{text}");
+        }
     }
 }

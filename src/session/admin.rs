@@ -121,7 +121,7 @@ pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest<'_>, noreply: b
     Step::go(State::Command)
 }
 
-fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i32, ErrorLine>) -> Result<(), ErrorLine> {
+fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i64, ErrorLine>) -> Result<(), ErrorLine> {
     tally::flush(turn.counters());
     if !turn.shared().settings.flush_enabled {
         return Err(ErrorLine::FlushNotAllowed);
@@ -133,7 +133,7 @@ fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i32, ErrorLine>) -> Result<(
 
 fn flush_prefix(
     turn: &mut Turn<'_, '_>,
-    request: Result<(Key<'_>, i32), ErrorLine>,
+    request: Result<(Key<'_>, i64), ErrorLine>,
 ) -> Result<(), ErrorLine> {
     tally::flush_prefix(turn.counters());
     if !turn.shared().settings.flush_enabled {
@@ -142,6 +142,7 @@ fn flush_prefix(
     let (prefix, delay) = request?;
     let store = &turn.shared().store;
     let flushed = match appointment(delay, turn.context.now) {
+        Some(Expiry::NEVER) => Ok(()),
         Some(when) => store.flush_prefix_at(prefix.as_bytes(), when),
         None => store.flush_prefix(prefix.as_bytes()),
     };
@@ -149,15 +150,16 @@ fn flush_prefix(
 }
 
 /// When a flush with this delay is to be; `None` for at once.
-pub(super) fn appointment(delay: i32, now: Now) -> Option<Expiry> {
-    let when = (delay > 0).then(|| Expiry::appointment(i64::from(delay), now))?;
+pub(super) fn appointment(delay: i64, now: Now) -> Option<Expiry> {
+    let when = (delay > 0).then(|| Expiry::appointment(delay, now))?;
     (when != Expiry::PAST).then_some(when)
 }
 
 /// A flush without delay happens now; another is an appointment. Either
-/// takes the place of an earlier appointment.
+/// takes the place of an earlier appointment. One that is never due does nothing.
 pub(super) fn flush(shared: &Shared, when: Option<Expiry>) {
     match when {
+        Some(Expiry::NEVER) => {}
         Some(when) => shared.store.flush_at(when),
         None => shared.store.flush(),
     }

@@ -3,7 +3,7 @@
 //! A quiet request hides status 0 only; a quiet read hides its miss instead. `noop` makes the
 //! client's wait end: replies are in order, so all of them are out before it is answered.
 
-use crate::base::clock::{Expiry, Now};
+use crate::base::clock::Expiry;
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::protocol::binary::{
@@ -99,10 +99,6 @@ fn push_success(request: &Request<'_>, cas: u64, out: &mut Vec<u8>) {
     }
 }
 
-fn expiry(exptime: i32, now: Now) -> Expiry {
-    Expiry::from_exptime(i64::from(exptime), now)
-}
-
 // ---- reads
 
 /// What a hit leaves behind once the stripe's lock is released.
@@ -122,7 +118,7 @@ fn run_get(context: &mut Context<'_>, request: &Request<'_>, out: &mut Output) {
     };
     let now = context.now;
     let how = Fetch {
-        touch: touch.map(|exptime| expiry(exptime, now)),
+        touch: touch.map(|exptime| Expiry::from_exptime(exptime, now)),
         peek: false,
     };
     let hashed = context.lane.hashed(key);
@@ -189,11 +185,11 @@ fn write_miss(reply: Reply, key: Option<Key<'_>>, out: &mut Vec<u8>) {
 fn run_touch(
     context: &mut Context<'_>,
     request: &Request<'_>,
-    (key, exptime): (Key<'_>, i32),
+    (key, exptime): (Key<'_>, i64),
     out: &mut Vec<u8>,
 ) {
     let how = Fetch {
-        touch: Some(expiry(exptime, context.now)),
+        touch: Some(Expiry::from_exptime(exptime, context.now)),
         peek: false,
     };
     let hashed = context.lane.hashed(key);
@@ -354,7 +350,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
         delta,
         down,
         compare: request.compare,
-        initial: initial.map(|(number, exptime)| (number, expiry(exptime, now))),
+        initial: initial.map(|(number, exptime)| (number, Expiry::from_exptime(exptime, now))),
         ..Arith::default()
     };
     let hashed = context.lane.hashed(key);
@@ -388,7 +384,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
 fn run_flush(
     context: &mut Context<'_>,
     request: &Request<'_>,
-    exptime: Option<i32>,
+    exptime: Option<i64>,
     out: &mut Vec<u8>,
 ) {
     if !context.shared.settings.flush_enabled {

@@ -2,7 +2,7 @@
 //!
 //! Silence (`q`) hides the expected answer only: a miss of `mg`, the success of the others.
 
-use crate::base::clock::{Expiry, Now};
+use crate::base::clock::{Expiry, Now, seconds_of};
 use crate::base::number::usize_from;
 use crate::protocol::meta::{
     Code, DebugFacts, Direction, Flag, MetaCommand, MetaKey, MetaLine, MetaRequest, SetMode, parse,
@@ -64,10 +64,6 @@ fn trim_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn expiry(exptime: i32, now: Now) -> Expiry {
-    Expiry::from_exptime(i64::from(exptime), now)
-}
-
 // ---- mg
 
 /// What a hit leaves behind once the stripe's lock is released.
@@ -82,12 +78,12 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
     let now = context.now;
     let flags = &request.flags;
     let how = MetaFetch {
-        touch: flags.ttl.map(|exptime| expiry(exptime, now)),
+        touch: flags.ttl.map(|exptime| Expiry::from_exptime(exptime, now)),
         no_bump: flags.has(b'u'),
-        vivify: flags.vivify.map(|exptime| expiry(exptime, now)),
-        recache_s: flags
-            .recache
-            .map(|seconds| u64::try_from(seconds).unwrap_or(0)),
+        vivify: flags
+            .vivify
+            .map(|exptime| Expiry::from_exptime(exptime, now)),
+        recache_s: flags.recache.map(seconds_of),
         explicit_cas: flags.explicit_cas,
         binary_key: request.key.is_binary(),
     };
@@ -180,7 +176,7 @@ fn reflect_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out:
     for flag in request.flags.iter() {
         match flag.letter {
             b'N' if item.created() => dies = item.expiry(),
-            b'T' => dies = expiry(request.flags.ttl.unwrap_or(0), now),
+            b'T' => dies = Expiry::from_exptime(request.flags.ttl.unwrap_or(0), now),
             b't' => push_ttl(out, dies.ttl(now)),
             b's' => push_number(out, b's', u64::from(item.value_len())),
             b'f' => push_number(out, b'f', u64::from(item.client_flags())),
@@ -247,14 +243,14 @@ fn store_request(request: &MetaRequest<'_>, now: Now) -> StoreRequest {
         client_flags: flags.client_flags.unwrap_or(0),
         expiry: flags
             .ttl
-            .map_or(Expiry::NEVER, |exptime| expiry(exptime, now)),
+            .map_or(Expiry::NEVER, |exptime| Expiry::from_exptime(exptime, now)),
         compare: compare(request),
         explicit_cas: flags.explicit_cas,
         invalidate: flags.has(b'I') && matches!(mode, StoreMode::Set | StoreMode::Replace),
         vivify: flags
             .vivify
             .filter(|_| combines)
-            .map(|exptime| expiry(exptime, now)),
+            .map(|exptime| Expiry::from_exptime(exptime, now)),
         binary_key: request.key.is_binary(),
     }
 }
@@ -329,7 +325,9 @@ fn run_delete(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Ve
         compare: flags.compare,
         invalidate: flags.has(b'I'),
         drop_value: flags.has(b'x'),
-        touch: flags.ttl.map(|exptime| expiry(exptime, context.now)),
+        touch: flags
+            .ttl
+            .map(|exptime| Expiry::from_exptime(exptime, context.now)),
         client_flags: flags.client_flags.unwrap_or(0),
         explicit_cas: flags.explicit_cas,
     };
@@ -378,10 +376,10 @@ fn run_arithmetic(
         down,
         compare: flags.compare.filter(|&cas| cas != 0),
         explicit_cas: flags.explicit_cas,
-        touch: flags.ttl.map(|exptime| expiry(exptime, now)),
+        touch: flags.ttl.map(|exptime| Expiry::from_exptime(exptime, now)),
         initial: flags
             .vivify
-            .map(|exptime| (flags.initial, expiry(exptime, now))),
+            .map(|exptime| (flags.initial, Expiry::from_exptime(exptime, now))),
         binary_key: request.key.is_binary(),
     };
     let key = context.lane.hashed(request.key.key());

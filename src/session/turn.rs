@@ -90,8 +90,8 @@ impl<'t, 'c> Turn<'t, 'c> {
     }
 
     /// When something dies that a client gave `exptime`.
-    pub(super) fn expiry(&self, exptime: i32) -> Expiry {
-        Expiry::from_exptime(i64::from(exptime), self.context.now)
+    pub(super) fn expiry(&self, exptime: i64) -> Expiry {
+        Expiry::from_exptime(exptime, self.context.now)
     }
 }
 

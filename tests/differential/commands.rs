@@ -255,7 +255,12 @@ impl Generator {
 
     fn storage(&mut self, verb: &str, key: &[u8], value: &[u8]) -> Command {
         let length = value.len().to_string();
-        let mut words = vec![verb.into(), key.to_vec(), self.flags(), self.exptime()];
+        let mut words = vec![
+            verb.into(),
+            key.to_vec(),
+            self.flags(),
+            self.stored_exptime(),
+        ];
         words.push(length.into_bytes());
         words.extend(self.noreply());
         let mut bytes = self.spaced(&words);
@@ -277,7 +282,7 @@ impl Generator {
             b"cas".to_vec(),
             key.clone(),
             self.flags(),
-            self.exptime(),
+            self.stored_exptime(),
             length,
         ];
         let mut head = line.join(&b' ');
@@ -476,6 +481,15 @@ impl Generator {
             "2592001",
         ];
         self.random.clone_pick(&times).into()
+    }
+
+    /// Where 1.6.45, too, takes a negative number without its sign.
+    fn stored_exptime(&mut self) -> Vec<u8> {
+        let wrapped = ["4294967295", "3221225472"];
+        match self.random.below(16) {
+            number @ ..2 => wrapped[number].into(),
+            _ => self.exptime(),
+        }
     }
 
     fn noreply(&mut self) -> Option<Vec<u8>> {

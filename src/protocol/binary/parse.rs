@@ -72,7 +72,8 @@ pub struct Request<'a> {
     pub command: Command<'a>,
 }
 
-/// What a request asks for, with its arguments. Exptimes are signed: negative means dead at once.
+/// What a request asks for, with its arguments. Exptimes have no sign
+/// on the wire; which are negative all the same, [`Expiry`](crate::base::clock::Expiry) says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
     /// Read.
@@ -80,7 +81,7 @@ pub enum Command<'a> {
         /// Which item.
         key: Key<'a>,
         /// The new exptime, of the reads that touch.
-        touch: Option<i32>,
+        touch: Option<i64>,
         /// Whether the reply has the key.
         with_key: bool,
     },
@@ -89,7 +90,7 @@ pub enum Command<'a> {
         /// Which item.
         key: Key<'a>,
         /// The new exptime.
-        exptime: i32,
+        exptime: i64,
     },
     /// Store the value that follows.
     Store {
@@ -100,7 +101,7 @@ pub enum Command<'a> {
         /// The client's 32 bits; 0 for append and prepend.
         client_flags: u32,
         /// When it dies; 0 for append and prepend.
-        exptime: i32,
+        exptime: i64,
         /// Bytes of the value, still to come.
         value_len: u32,
     },
@@ -118,12 +119,12 @@ pub enum Command<'a> {
         /// Downwards, stopping at zero.
         down: bool,
         /// Number and exptime of a missing item, if it is to be created.
-        initial: Option<(u64, i32)>,
+        initial: Option<(u64, i64)>,
     },
     /// Remove everything, at once or at a moment to come.
     Flush {
         /// The moment, if the extras name one.
-        exptime: Option<i32>,
+        exptime: Option<i64>,
     },
     /// Tell the numbers of a group.
     Stat {
@@ -380,7 +381,7 @@ fn count<'a>(extras: &[u8], key: &'a [u8], down: bool) -> Option<Command<'a>> {
         key: Key::new(key)?,
         delta: u64_at(extras, 0)?,
         down,
-        initial: (exptime != DO_NOT_CREATE).then_some((initial, exptime.cast_signed())),
+        initial: (exptime != DO_NOT_CREATE).then_some((initial, i64::from(exptime))),
     })
 }
 
@@ -391,8 +392,8 @@ fn u32_at(extras: &[u8], at: usize) -> Option<u32> {
         .map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-fn exptime_at(extras: &[u8], at: usize) -> Option<i32> {
-    u32_at(extras, at).map(u32::cast_signed)
+fn exptime_at(extras: &[u8], at: usize) -> Option<i64> {
+    u32_at(extras, at).map(i64::from)
 }
 
 fn u64_at(extras: &[u8], at: usize) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! The flags of a meta line: checked once, kept as text, asked for by letter.
 
-use crate::base::number::{parse_i32, parse_u32, parse_u64};
+use crate::base::number::{parse_clamped, parse_u32, parse_u64};
 use crate::protocol::meta::MetaError;
 use crate::protocol::meta::parse::Tokens;
 
@@ -73,11 +73,11 @@ pub struct MetaFlags<'a> {
     text: &'a [u8],
     seen: LetterSet,
     /// `T`: the TTL to set, as an exptime.
-    pub ttl: Option<i32>,
+    pub ttl: Option<i64>,
     /// `N`: create a missing item with this exptime.
-    pub vivify: Option<i32>,
+    pub vivify: Option<i64>,
     /// `R`: win the right to recache if less than this many seconds are left.
-    pub recache: Option<i32>,
+    pub recache: Option<i64>,
     /// `C`: the CAS id to compare with.
     pub compare: Option<u64>,
     /// `E`: the CAS id to give.
@@ -185,11 +185,9 @@ impl<'a> MetaFlags<'a> {
     }
 }
 
-fn exptime(argument: &[u8]) -> Result<i32, MetaError> {
-    let short = argument.len() <= DIGITS_32_MAX;
-    parse_i32(argument)
-        .filter(|_| short)
-        .ok_or(MetaError::BadToken)
+/// Any number: see [`Expiry`](crate::base::clock::Expiry).
+fn exptime(argument: &[u8]) -> Result<i64, MetaError> {
+    parse_clamped(argument).ok_or(MetaError::BadToken)
 }
 
 fn wide(argument: &[u8]) -> Option<u64> {
@@ -227,8 +225,7 @@ mod tests {
             (b"T", MetaError::BadToken),
             (b"T-", MetaError::BadToken),
             (b"T+1", MetaError::BadToken),
-            (b"T2147483648", MetaError::BadToken),
-            (b"T000000000001", MetaError::BadToken),
+            (b"T99999999999999999999x", MetaError::BadToken),
             (b"R1x", MetaError::BadToken),
             (b"C-1", MetaError::BadToken),
             (b"E18446744073709551616", MetaError::BadToken),
@@ -243,8 +240,9 @@ mod tests {
 
     #[test]
     fn numbers_reach_their_limits() {
-        let flags = read(b"T-2147483648 C18446744073709551615 F4294967295 D0 J7 N0").unwrap();
-        assert_eq!(flags.ttl, Some(i32::MIN));
+        let flags =
+            read(b"T-99999999999999999999 C18446744073709551615 F4294967295 D0 J7 N0").unwrap();
+        assert_eq!(flags.ttl, Some(i64::MIN));
         assert_eq!(flags.compare, Some(u64::MAX));
         assert_eq!(flags.client_flags, Some(u32::MAX));
         assert_eq!((flags.delta, flags.initial, flags.vivify), (0, 7, Some(0)));

@@ -1,6 +1,7 @@
 //! Commands for operators: their arguments, judged as far as that needs no store.
 
 use crate::base::key::Key;
+use crate::base::number::parse_clamped;
 use crate::base::settings::Automove;
 use crate::protocol::text::reply::ErrorLine;
 use crate::protocol::text::tokens::{Tokens, abbreviates, fraction, signed, unsigned};
@@ -13,9 +14,9 @@ const CLASS_MAX: i32 = 63;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum AdminRequest<'a> {
     /// `flush_all [delay]`. The delay is judged after the command is counted and allowed.
-    FlushAll(Result<i32, ErrorLine>),
+    FlushAll(Result<i64, ErrorLine>),
     /// `flush_prefix <prefix> [delay]`. Prefix and delay are judged as the delay above.
-    FlushPrefix(Result<(Key<'a>, i32), ErrorLine>),
+    FlushPrefix(Result<(Key<'a>, i64), ErrorLine>),
     /// `verbosity <n>`, already clamped.
     Verbosity(u8),
     /// `cache_memlimit <megabytes>`.
@@ -136,11 +137,11 @@ fn flush_prefix(tokens: Tokens<'_>, noreply: bool) -> Result<AdminRequest<'_>, E
 }
 
 /// The delay, if that is one; with nothing after it, it may be the `noreply`.
-fn flush_delay(delay: &[u8], after: &[u8], noreply: bool) -> Result<i32, ErrorLine> {
+fn flush_delay(delay: &[u8], after: &[u8], noreply: bool) -> Result<i64, ErrorLine> {
     if delay.is_empty() || (noreply && after.is_empty()) {
         return Ok(0);
     }
-    signed(delay).ok_or(ErrorLine::BadExptime)
+    parse_clamped(delay).ok_or(ErrorLine::BadExptime)
 }
 
 fn verbosity(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {

@@ -1,9 +1,9 @@
 //! Retrieval lines, which have no bound: read key by key, as they come.
 
 use crate::base::key::{KEY_LEN_MAX, Key};
+use crate::base::number::parse_clamped;
 use crate::base::scan::find_blank;
 use crate::protocol::text::reply::ErrorLine;
-use crate::protocol::text::tokens::signed;
 use memchr::{memchr, memrchr};
 
 /// The four retrieval commands.
@@ -177,7 +177,7 @@ fn has_long_token(mut keys: &[u8]) -> bool {
 /// # Errors
 ///
 /// There is no key after it, or it is not a number. Too few tokens are told first.
-pub fn split_exptime(arguments: &[u8]) -> Result<(i32, usize), ErrorLine> {
+pub fn split_exptime(arguments: &[u8]) -> Result<(i64, usize), ErrorLine> {
     let start = arguments.iter().take_while(|&&byte| byte == b' ').count();
     let Some(len) = memchr(b' ', &arguments[start..]) else {
         return Err(ErrorLine::BadFormat);
@@ -186,7 +186,7 @@ pub fn split_exptime(arguments: &[u8]) -> Result<(i32, usize), ErrorLine> {
     if arguments[end..].iter().all(|&byte| byte == b' ') {
         return Err(ErrorLine::BadFormat);
     }
-    let exptime = signed(&arguments[start..end]).ok_or(ErrorLine::BadExptime)?;
+    let exptime = parse_clamped(&arguments[start..end]).ok_or(ErrorLine::BadExptime)?;
     Ok((exptime, end))
 }
 
@@ -250,6 +250,7 @@ mod tests {
     #[test]
     fn gat_tells_missing_keys_before_bad_numbers() {
         assert_eq!(split_exptime(b"10 k"), Ok((10, 2)));
+        assert_eq!(split_exptime(b"4294967295 k"), Ok((4_294_967_295, 10)));
         assert_eq!(split_exptime(b"x k"), Err(ErrorLine::BadExptime));
         assert_eq!(split_exptime(b"x "), Err(ErrorLine::BadFormat));
         assert_eq!(split_exptime(b"10"), Err(ErrorLine::BadFormat));

@@ -70,7 +70,7 @@ pub struct StoreLine<'a> {
     /// The client's 32 bits.
     pub client_flags: u32,
     /// When it dies, as sent.
-    pub exptime: i32,
+    pub exptime: i64,
     /// Length of the value that follows.
     pub value_len: u32,
     /// The id to compare with: `cas` only.
@@ -115,7 +115,7 @@ pub struct TouchLine<'a> {
     /// What to keep.
     pub key: Key<'a>,
     /// Until when, as sent.
-    pub exptime: i32,
+    pub exptime: i64,
     /// The client wants no answer.
     pub noreply: bool,
 }

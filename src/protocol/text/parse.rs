@@ -1,12 +1,13 @@
 //! One bounded line to one request.
 
 use crate::base::key::Key;
+use crate::base::number::parse_clamped;
 use crate::protocol::meta::is_meta_line;
 use crate::protocol::text::admin::parse_admin;
 use crate::protocol::text::keys::trim_cr;
 use crate::protocol::text::reply::ErrorLine;
 use crate::protocol::text::stats::parse_stats;
-use crate::protocol::text::tokens::{Tokens, client_flags, exptime, signed, unsigned, unsigned64};
+use crate::protocol::text::tokens::{Tokens, client_flags, exptime, unsigned, unsigned64};
 use crate::protocol::text::{ArithLine, Rejected, Request, StoreLine, StoreVerb, TouchLine};
 
 /// The shortest line there is, terminator included.
@@ -65,14 +66,14 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
 /// never run as commands.
 #[inline]
 fn parse_store(verb: StoreVerb, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
-    // The exptime is positive: nine digits are less than `i32::MAX`, as is the length.
+    // Nine digits are less than `VALUE_LEN_MAX`.
     match tokens.plain() {
         Some((key, [client_flags, dies, value_len])) if verb != StoreVerb::Cas => {
             Ok(Request::Store(StoreLine {
                 verb,
                 key,
                 client_flags,
-                exptime: dies.cast_signed(),
+                exptime: i64::from(dies),
                 value_len,
                 cas: None,
                 noreply: false,
@@ -149,7 +150,7 @@ fn parse_arith_closely(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>
 /// `<key> <exptime> [noreply]`.
 fn parse_touch(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
     let (key, dies, noreply) = key_and_number(&mut tokens)?;
-    let exptime = signed(dies).ok_or(Rejected::unless(noreply, ErrorLine::BadExptime))?;
+    let exptime = parse_clamped(dies).ok_or(Rejected::unless(noreply, ErrorLine::BadExptime))?;
     Ok(Request::Touch(TouchLine {
         key,
         exptime,
@@ -246,7 +247,7 @@ mod tests {
             &long,
             b"set k 4294967296 0 5\r\n",
             b"set k -1 0 5\r\n",
-            b"set k 0 2147483648 5\r\n",
+            b"set k 0 1x 5\r\n",
             b"cas k 0 0 5 x\r\n",
             b"cas k 0 0 5\r\n",
         ];
@@ -290,6 +291,11 @@ mod tests {
     fn numbers_are_judged_by_their_command() {
         assert_eq!(rejected(b"incr k x\r\n").error, ErrorLine::BadDelta);
         assert_eq!(rejected(b"touch k x\r\n").error, ErrorLine::BadExptime);
+        for far in ["4294967295", "-99999999999", "99999999999999999999"] {
+            for line in [format!("touch k {far}\r\n"), format!("set k 0 {far} 1\r\n")] {
+                assert!(parse_line(line.as_bytes()).is_ok(), "{line}");
+            }
+        }
         assert_eq!(rejected(b"touch k\r\n").error, ErrorLine::BadFormat);
         assert!(rejected(b"incr k -1 noreply\r\n").noreply);
     }

@@ -1,7 +1,7 @@
 //! Tokens of a line, and the numbers among them.
 
 use crate::base::key::Key;
-use crate::base::number::{parse_i32, parse_u32, parse_u64};
+use crate::base::number::{parse_clamped, parse_i32, parse_u32, parse_u64};
 use crate::base::scan::{find_blank, short_token_len};
 
 /// Tokens that count; what follows on the line is ignored.
@@ -127,12 +127,12 @@ pub(super) fn client_flags(token: &[u8]) -> Option<u32> {
     parse_u32(token.strip_prefix(b"+").unwrap_or(token))
 }
 
-/// Exptime of a storage command, as lenient as the flags.
+/// Exptime of a storage command: any number, with a plus sign if one likes.
 #[inline]
-pub(super) fn exptime(token: &[u8]) -> Option<i32> {
+pub(super) fn exptime(token: &[u8]) -> Option<i64> {
     match token {
-        [b'+', digits @ ..] => parse_u32(digits).and_then(|value| i32::try_from(value).ok()),
-        token => parse_i32(token),
+        [b'+', digits @ ..] => parse_clamped(digits).filter(|_| !digits.starts_with(b"-")),
+        token => parse_clamped(token),
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(client_flags(b"-1"), None);
         assert_eq!(exptime(b"+10"), Some(10));
         assert_eq!(exptime(b"-10"), Some(-10));
-        assert_eq!(exptime(b"2147483648"), None);
+        assert_eq!(exptime(b"4294967295"), Some(4_294_967_295));
         assert_eq!(exptime(b"+-1"), None);
     }
 
