@@ -1,9 +1,9 @@
 //! The meta grammar under every input: no panic, no block taken for commands, nothing lost.
 
 use nuthatch::base::key::{KEY_LEN_MAX, Key};
+use nuthatch::protocol::VALUE_LEN_MAX;
 use nuthatch::protocol::meta::{
-    DecodedKey, MetaCommand, MetaLine, MetaRequest, VALUE_LEN_MAX, needs_base64, parse,
-    push_base64, push_key,
+    DecodedKey, MetaCommand, MetaLine, MetaRequest, needs_base64, parse, push_base64, push_key,
 };
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};

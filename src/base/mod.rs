@@ -8,3 +8,4 @@ pub mod number;
 pub mod part;
 pub mod scan;
 pub mod settings;
+pub mod store_mode;

@@ -2,11 +2,12 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::key::Key;
+use crate::protocol::ErrorLine;
 use crate::protocol::text::reply::END;
 use crate::protocol::text::{
-    AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, ErrorLine, Shutdown, StatsRequest,
+    AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, Group, Shutdown, StatsRequest,
 };
-use crate::session::report::{Group, StatLines, report};
+use crate::session::report::{StatLines, report};
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, Shared, State, tally};
 use crate::store::{MoveRefusal, TooManyFlushes};
@@ -20,13 +21,7 @@ const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
 /// Answers `stats` and its groups.
 pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
     match request {
-        StatsRequest::General => group(turn, Group::General),
-        StatsRequest::Settings => group(turn, Group::Settings),
-        StatsRequest::Conns => group(turn, Group::Conns),
-        StatsRequest::Items => group(turn, Group::Items),
-        StatsRequest::Slabs => group(turn, Group::Slabs),
-        StatsRequest::Sizes => group(turn, Group::Sizes),
-        StatsRequest::Eviction => group(turn, Group::Eviction),
+        StatsRequest::Group(group) => report_group(turn, group),
         StatsRequest::Extstore => turn.say(END),
         StatsRequest::Detail(request) => detail(turn, request),
         StatsRequest::Cachedump(_) if !turn.shared().settings.dump_enabled => {
@@ -42,7 +37,7 @@ pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
     }
 }
 
-fn group(turn: &mut Turn<'_, '_>, group: Group) {
+fn report_group(turn: &mut Turn<'_, '_>, group: Group) {
     let now = turn.context.now;
     report(
         turn.shared(),

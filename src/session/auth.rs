@@ -11,8 +11,8 @@
 
 use crate::base::credentials::LoginTable;
 use crate::base::number::{parse_i32, usize_from};
+use crate::protocol::VALUE_LEN_MAX;
 use crate::protocol::binary::{Gate, Login, Status};
-use crate::protocol::meta::VALUE_LEN_MAX;
 use crate::protocol::text::reply::CRLF;
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, State, tally};

@@ -7,14 +7,14 @@ use crate::base::clock::Expiry;
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::protocol::binary::{
-    Command, Gate, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, StoreKind,
-    Then, parse,
+    Command, Gate, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, Then, parse,
 };
 use crate::protocol::peek;
 use crate::protocol::text::reply::END;
+use crate::protocol::text::{DetailRequest, StatsRequest, parse_stats_key};
 use crate::session::admin::{appointment, flush};
 use crate::session::auth::Sasl;
-use crate::session::report::{Group, report};
+use crate::session::report::report;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{self, Finish, Incoming, receive};
 use crate::session::{Context, Output, Progress, Shared, State, ahead, tally};
@@ -222,7 +222,7 @@ fn run_touch(
 
 fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
     let Command::Store {
-        kind,
+        mode,
         key,
         client_flags,
         exptime,
@@ -233,14 +233,10 @@ fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
     };
     tally::prefix_set(turn.shared(), key.as_bytes());
     let how = StoreRequest {
-        mode: match kind {
+        mode: match mode {
             // With a CAS id, adding is comparing and swapping.
-            StoreKind::Add if request.compare.is_some() => StoreMode::Set,
-            StoreKind::Add => StoreMode::Add,
-            StoreKind::Set => StoreMode::Set,
-            StoreKind::Replace => StoreMode::Replace,
-            StoreKind::Append => StoreMode::Append,
-            StoreKind::Prepend => StoreMode::Prepend,
+            StoreMode::Add if request.compare.is_some() => StoreMode::Set,
+            mode => mode,
         },
         client_flags,
         expiry: turn.expiry(exptime),
@@ -255,7 +251,7 @@ fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
             reply: request.reply,
             quiet: request.opcode.quiet,
             compared: request.compare.is_some(),
-            kind,
+            mode,
         }),
     };
     receive(turn, incoming)
@@ -267,13 +263,13 @@ pub(super) struct StoreTicket {
     reply: Reply,
     quiet: bool,
     compared: bool,
-    kind: StoreKind,
+    mode: StoreMode,
 }
 
 impl StoreTicket {
     /// Only `set` means to replace whatever is there.
     pub(super) fn removes_old(self) -> bool {
-        self.kind == StoreKind::Set
+        self.mode == StoreMode::Set
     }
 
     /// The store has judged the value.
@@ -298,12 +294,12 @@ impl StoreTicket {
 
     /// The status of a store that was tried.
     fn status(self, outcome: StoreOutcome) -> Status {
-        match (outcome, self.kind) {
+        match (outcome, self.mode) {
             (StoreOutcome::Stored, _) => Status::Success,
             (StoreOutcome::Exists, _) => Status::Exists,
             (StoreOutcome::NotFound, _) => Status::NotFound,
-            (StoreOutcome::NotStored, StoreKind::Add) => Status::Exists,
-            (StoreOutcome::NotStored, StoreKind::Replace) => Status::NotFound,
+            (StoreOutcome::NotStored, StoreMode::Add) => Status::Exists,
+            (StoreOutcome::NotStored, StoreMode::Replace) => Status::NotFound,
             (StoreOutcome::NotStored, _) => Status::NotStored,
         }
     }
@@ -410,29 +406,20 @@ impl Sink for StatPackets<'_> {
     }
 }
 
-fn run_stat(context: &Context<'_>, (reply, name): (Reply, &[u8]), out: &mut Vec<u8>) {
+fn run_stat(context: &Context<'_>, (reply, key): (Reply, &[u8]), out: &mut Vec<u8>) {
     let shared = context.shared;
-    let group = match name {
-        b"" => Some(Group::General),
-        b"settings" => Some(Group::Settings),
-        b"items" => Some(Group::Items),
-        b"slabs" => Some(Group::Slabs),
-        b"sizes" => Some(Group::Sizes),
-        b"eviction" => Some(Group::Eviction),
-        _ => None,
-    };
     let mut packets = StatPackets { reply, out };
-    let status = match (group, name.strip_prefix(b"detail ")) {
-        (Some(group), _) => {
+    let status = match parse_stats_key(key) {
+        Some(StatsRequest::Group(group)) => {
             report(shared, group, context.now, &mut packets);
             Status::Success
         }
-        (None, Some(order)) => run_detail(shared, order, &mut packets),
-        (None, None) if name == b"reset" => {
+        Some(StatsRequest::Detail(request)) => run_detail(shared, request, &mut packets),
+        Some(StatsRequest::Reset) => {
             shared.reset_stats();
             Status::Success
         }
-        (None, None) => Status::NotFound,
+        Some(StatsRequest::Cachedump(_) | StatsRequest::Extstore) | None => Status::NotFound,
     };
     match status {
         Status::Success => reply.push_stat(out, b"", b""),
@@ -441,20 +428,21 @@ fn run_stat(context: &Context<'_>, (reply, name): (Reply, &[u8]), out: &mut Vec<
 }
 
 /// Prefix statistics, under the same rule as over text.
-fn run_detail(shared: &Shared, order: &[u8], packets: &mut StatPackets<'_>) -> Status {
+fn run_detail(shared: &Shared, request: DetailRequest, packets: &mut StatPackets<'_>) -> Status {
     if !shared.settings.dump_enabled {
         return Status::AuthFailure;
     }
-    match order {
-        b"on" => shared.prefixes.switch(true),
-        b"off" => shared.prefixes.switch(false),
-        b"dump" => {
+    match request {
+        DetailRequest::On | DetailRequest::Off => {
+            shared.prefixes.switch(request == DetailRequest::On);
+        }
+        DetailRequest::Dump => {
             let mut lines = vec![];
             shared.prefixes.dump(&mut lines);
             lines.extend_from_slice(END);
             packets.reply.push_stat(packets.out, b"detailed", &lines);
         }
-        _ => return Status::NotFound,
+        DetailRequest::Usage => return Status::NotFound,
     }
     Status::Success
 }

@@ -3,11 +3,12 @@
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::base::scan::find;
+use crate::protocol::ErrorLine;
 use crate::protocol::peek;
 use crate::protocol::text::keys::{RetrievalVerb, may_be_long};
 use crate::protocol::text::reply::{CRLF, push_number, push_version};
 use crate::protocol::text::{
-    ArithLine, ErrorLine, LINE_MAX, Rejected, Request, StoreLine, StoreVerb, TouchLine, parse_line,
+    ArithLine, LINE_MAX, Rejected, Request, StoreLine, TouchLine, parse_line,
 };
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{Finish, Incoming, Refusal, receive};
@@ -101,13 +102,7 @@ fn run(turn: &mut Turn<'_, '_>, request: Request<'_>) -> Step {
 fn store(turn: &mut Turn<'_, '_>, line: &StoreLine<'_>) -> State {
     tally::prefix_set(turn.shared(), line.key.as_bytes());
     let request = StoreRequest {
-        mode: match line.verb {
-            StoreVerb::Set | StoreVerb::Cas => StoreMode::Set,
-            StoreVerb::Add => StoreMode::Add,
-            StoreVerb::Replace => StoreMode::Replace,
-            StoreVerb::Append => StoreMode::Append,
-            StoreVerb::Prepend => StoreMode::Prepend,
-        },
+        mode: line.mode,
         client_flags: line.client_flags,
         expiry: turn.expiry(line.exptime),
         compare: line.cas,
@@ -118,7 +113,8 @@ fn store(turn: &mut Turn<'_, '_>, line: &StoreLine<'_>) -> State {
         request,
         value_len: line.value_len,
         finish: Finish::Classic(ClassicFinish {
-            verb: line.verb,
+            replaces: line.mode == StoreMode::Set && line.cas.is_none(),
+            compared: line.cas.is_some(),
             noreply: line.noreply,
         }),
     };
@@ -128,19 +124,20 @@ fn store(turn: &mut Turn<'_, '_>, line: &StoreLine<'_>) -> State {
 /// How a storage command answers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClassicFinish {
-    verb: StoreVerb,
+    replaces: bool,
+    compared: bool,
     noreply: bool,
 }
 
 impl ClassicFinish {
     /// Only `set` means to replace whatever is there.
     pub(super) fn removes_old(self) -> bool {
-        self.verb == StoreVerb::Set
+        self.replaces
     }
 
     /// The store has judged the value.
     pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        tally::stored(turn.counters(), &stored, self.verb == StoreVerb::Cas);
+        tally::stored(turn.counters(), &stored, self.compared);
         match stored.outcome {
             // Apart from the others: a text of known length is two stores and no call.
             StoreOutcome::Stored => turn.say_unless(self.noreply, b"STORED\r\n"),

@@ -9,8 +9,8 @@
 //!    error. Two servers that are tricked into talking to each other stop there.
 
 use crate::base::settings::ProtocolChoice;
+use crate::protocol::ErrorLine;
 use crate::protocol::binary::{MAGIC_REQUEST, Reply, RequestHeader, Status};
-use crate::protocol::text::ErrorLine;
 use crate::session::output::Output;
 use crate::session::shared::Context;
 use crate::session::{Progress, Session};

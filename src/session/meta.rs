@@ -4,13 +4,13 @@
 
 use crate::base::clock::{Expiry, Now, seconds_of};
 use crate::base::number::usize_from;
+use crate::protocol::ErrorLine;
 use crate::protocol::meta::{
-    Code, DebugFacts, Direction, Flag, MetaCommand, MetaKey, MetaLine, MetaRequest, SetMode, parse,
-    push_code, push_debug, push_end, push_error, push_key, push_letter, push_number, push_opaque,
-    push_ttl, push_value_head,
+    Code, DebugFacts, Direction, Flag, MetaCommand, MetaKey, MetaLine, MetaRequest, parse,
+    push_code, push_debug, push_end, push_key, push_letter, push_number, push_opaque, push_ttl,
+    push_value_head,
 };
 use crate::protocol::peek;
-use crate::protocol::text::ErrorLine;
 use crate::protocol::text::reply::CRLF;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{Finish, Incoming, receive};
@@ -34,7 +34,7 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
             return Step::go(State::Command);
         }
         Err(rejected) => {
-            push_error(turn.out.bytes_mut(), rejected.error);
+            turn.error(rejected.error);
             return Step::go(match rejected.skip {
                 0 => State::Command,
                 skip => State::Swallow(skip),
@@ -257,10 +257,7 @@ fn store_request(request: &MetaRequest<'_>, now: Now) -> StoreRequest {
 
 fn store_mode(request: &MetaRequest<'_>) -> StoreMode {
     match request.command {
-        MetaCommand::Set(SetMode::Add) => StoreMode::Add,
-        MetaCommand::Set(SetMode::Replace) => StoreMode::Replace,
-        MetaCommand::Set(SetMode::Append) => StoreMode::Append,
-        MetaCommand::Set(SetMode::Prepend) => StoreMode::Prepend,
+        MetaCommand::Set(mode) => mode,
         _ => StoreMode::Set,
     }
 }
@@ -286,7 +283,7 @@ pub(super) struct MetaFinish<'a> {
 impl MetaFinish<'_> {
     /// Only the mode `S` means to replace whatever is there.
     pub(super) fn removes_old(self) -> bool {
-        self.request.command == MetaCommand::Set(SetMode::Set)
+        self.request.command == MetaCommand::Set(StoreMode::Set)
     }
 
     /// The store has judged the value.

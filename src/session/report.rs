@@ -1,30 +1,12 @@
 //! The groups of `stats`, gathered from where the numbers are kept, for every protocol.
 
 use crate::base::clock::Now;
+use crate::protocol::text::Group;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
 use crate::stats::{Adjusted, General, Process, Sink};
 use crate::stats::{report_conns, report_eviction, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
-
-/// A group of statistics that is a list of names and values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Group {
-    /// Plain `stats`.
-    General,
-    /// As configured.
-    Settings,
-    /// Open sockets.
-    Conns,
-    /// Items by class.
-    Items,
-    /// Memory by class.
-    Slabs,
-    /// Sizes of items, which are not tracked.
-    Sizes,
-    /// What the eviction policy has learned, by class.
-    Eviction,
-}
 
 /// Writes a group.
 pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Sink) {

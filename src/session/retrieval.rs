@@ -5,7 +5,7 @@
 //! multi-key line, or a run of pipelined single-key `get`s, which is what most clients send.
 
 use crate::base::clock::Expiry;
-use crate::protocol::text::ErrorLine;
+use crate::protocol::ErrorLine;
 use crate::protocol::text::keys::{
     Next, RetrievalVerb, check_keys, next_key, single_get, split_exptime, trim_cr,
 };

@@ -1,7 +1,7 @@
 //! One call of a session: what it reads, where it writes, how much it may still do.
 
 use crate::base::clock::Expiry;
-use crate::protocol::text::ErrorLine;
+use crate::protocol::ErrorLine;
 use crate::session::output::Output;
 use crate::session::shared::{Context, Shared};
 use crate::session::{OUTPUT_MARK, Progress, State};

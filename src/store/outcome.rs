@@ -2,6 +2,8 @@
 
 use crate::base::clock::Expiry;
 
+pub use crate::base::store_mode::StoreMode;
+
 /// The number of a slab class, 1 to 63; class 0 holds the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClassId(pub u8);
@@ -33,22 +35,6 @@ pub enum Miss {
     Expired,
     /// There was one; a flush came after it.
     Flushed,
-}
-
-/// Which condition a store has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StoreMode {
-    /// Store whatever is there.
-    #[default]
-    Set,
-    /// Store only if nothing is there.
-    Add,
-    /// Store only over something.
-    Replace,
-    /// Put the new bytes behind the old value; flags and expiry stay.
-    Append,
-    /// Put the new bytes before the old value; flags and expiry stay.
-    Prepend,
 }
 
 /// A request to store, without its key and value.

@@ -20,7 +20,7 @@ pub use header::{HEADER_LEN, MAGIC_REQUEST, MAGIC_RESPONSE, RequestHeader};
 pub use opcode::{Opcode, Verb};
 pub use parse::{
     BODY_LEN_MAX, Command, Gate, LOGIN_LEN_MAX, Login, MECHANISM_LEN_MAX, Parsed, Refusal, Request,
-    StoreKind, Then, parse,
+    Then, parse,
 };
 pub use reply::{Hit, Reply, Status};
 

@@ -16,6 +16,7 @@
 //! says how much is to come. Lengths stay unsigned throughout, so that none can become negative.
 
 use crate::base::key::{KEY_LEN_MAX, Key};
+use crate::base::store_mode::StoreMode;
 use crate::protocol::binary::header::{HEADER_LEN, MAGIC_REQUEST, RequestHeader};
 use crate::protocol::binary::opcode::{Opcode, Verb};
 use crate::protocol::binary::reply::{Reply, Status};
@@ -95,7 +96,7 @@ pub enum Command<'a> {
     /// Store the value that follows.
     Store {
         /// On which condition.
-        kind: StoreKind,
+        mode: StoreMode,
         /// Under which key.
         key: Key<'a>,
         /// The client's 32 bits; 0 for append and prepend.
@@ -139,21 +140,6 @@ pub enum Command<'a> {
     Version,
     /// Close.
     Quit,
-}
-
-/// The conditions of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreKind {
-    /// Whatever is there.
-    Set,
-    /// If nothing is there.
-    Add,
-    /// Over something.
-    Replace,
-    /// Behind the old value.
-    Append,
-    /// Before the old value.
-    Prepend,
 }
 
 /// The parts of a login.
@@ -337,11 +323,11 @@ impl Frame {
                 key: Key::new(key)?,
                 exptime: exptime_at(extras, 0)?,
             },
-            Verb::Set => self.store(StoreKind::Set, extras, key)?,
-            Verb::Add => self.store(StoreKind::Add, extras, key)?,
-            Verb::Replace => self.store(StoreKind::Replace, extras, key)?,
-            Verb::Append => self.store(StoreKind::Append, &[0; 8], key)?,
-            Verb::Prepend => self.store(StoreKind::Prepend, &[0; 8], key)?,
+            Verb::Set => self.store(StoreMode::Set, extras, key)?,
+            Verb::Add => self.store(StoreMode::Add, extras, key)?,
+            Verb::Replace => self.store(StoreMode::Replace, extras, key)?,
+            Verb::Append => self.store(StoreMode::Append, &[0; 8], key)?,
+            Verb::Prepend => self.store(StoreMode::Prepend, &[0; 8], key)?,
             Verb::Delete => Command::Delete {
                 key: Key::new(key)?,
             },
@@ -363,9 +349,9 @@ impl Frame {
         })
     }
 
-    fn store<'a>(&self, kind: StoreKind, extras: &[u8], key: &'a [u8]) -> Option<Command<'a>> {
+    fn store<'a>(&self, mode: StoreMode, extras: &[u8], key: &'a [u8]) -> Option<Command<'a>> {
         Some(Command::Store {
-            kind,
+            mode,
             key: Key::new(key)?,
             client_flags: u32_at(extras, 0)?,
             exptime: exptime_at(extras, 4)?,

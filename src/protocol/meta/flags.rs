@@ -1,7 +1,7 @@
 //! The flags of a meta line: checked once, kept as text, asked for by letter.
 
 use crate::base::number::{parse_clamped, parse_u32, parse_u64};
-use crate::protocol::meta::MetaError;
+use crate::protocol::ErrorLine;
 use crate::protocol::meta::parse::Tokens;
 
 /// The longest opaque argument: with its letter it fills 32 bytes.
@@ -126,12 +126,12 @@ impl<'a> MetaFlags<'a> {
 
     /// Takes one in, the next from the left; after an error no other may follow.
     #[inline]
-    pub(super) fn admit(&mut self, flag: Flag<'a>) -> Result<(), MetaError> {
+    pub(super) fn admit(&mut self, flag: Flag<'a>) -> Result<(), ErrorLine> {
         if self.seen.has(flag.letter) {
-            return Err(MetaError::DuplicateFlag);
+            return Err(ErrorLine::DuplicateFlag);
         }
         if !KNOWN.has(flag.letter) {
-            return Err(MetaError::InvalidFlag);
+            return Err(ErrorLine::InvalidFlag);
         }
         self.seen.0 |= LetterSet::bit(flag.letter);
         if !flag.argument.is_empty() || flag.letter.is_ascii_uppercase() {
@@ -141,21 +141,21 @@ impl<'a> MetaFlags<'a> {
     }
 
     #[inline(never)]
-    fn read_argument(&mut self, flag: Flag<'a>) -> Result<(), MetaError> {
+    fn read_argument(&mut self, flag: Flag<'a>) -> Result<(), ErrorLine> {
         let argument = flag.argument;
         match flag.letter {
             b'T' => self.ttl = Some(exptime(argument)?),
             b'N' => self.vivify = Some(exptime(argument)?),
             b'R' => self.recache = Some(exptime(argument)?),
-            b'C' => self.compare = Some(wide(argument).ok_or(MetaError::BadToken)?),
-            b'E' => self.explicit_cas = Some(wide(argument).ok_or(MetaError::BadToken)?),
-            b'D' => self.delta = wide(argument).ok_or(MetaError::BadDelta)?,
-            b'J' => self.initial = wide(argument).ok_or(MetaError::BadInitial)?,
+            b'C' => self.compare = Some(wide(argument).ok_or(ErrorLine::BadToken)?),
+            b'E' => self.explicit_cas = Some(wide(argument).ok_or(ErrorLine::BadToken)?),
+            b'D' => self.delta = wide(argument).ok_or(ErrorLine::BadMetaDelta)?,
+            b'J' => self.initial = wide(argument).ok_or(ErrorLine::BadInitial)?,
             b'F' => {
                 let short = argument.len() <= DIGITS_32_MAX;
                 let bits = parse_u32(argument)
                     .filter(|_| short)
-                    .ok_or(MetaError::BadFormat)?;
+                    .ok_or(ErrorLine::BadFormat)?;
                 self.client_flags = Some(bits);
             }
             b'O' => self.opaque = Some(argument),
@@ -186,8 +186,8 @@ impl<'a> MetaFlags<'a> {
 }
 
 /// Any number: see [`Expiry`](crate::base::clock::Expiry).
-fn exptime(argument: &[u8]) -> Result<i64, MetaError> {
-    parse_clamped(argument).ok_or(MetaError::BadToken)
+fn exptime(argument: &[u8]) -> Result<i64, ErrorLine> {
+    parse_clamped(argument).ok_or(ErrorLine::BadToken)
 }
 
 fn wide(argument: &[u8]) -> Option<u64> {
@@ -198,7 +198,7 @@ fn wide(argument: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn read(text: &[u8]) -> Result<MetaFlags<'_>, MetaError> {
+    fn read(text: &[u8]) -> Result<MetaFlags<'_>, ErrorLine> {
         let mut flags = MetaFlags::of(text);
         for flag in flags.iter() {
             flags.admit(flag)?;
@@ -218,21 +218,21 @@ mod tests {
     #[test]
     fn the_first_wrong_flag_decides() {
         for (text, error) in [
-            (&b"v v"[..], MetaError::DuplicateFlag),
-            (b"v z v", MetaError::InvalidFlag),
-            (b"S", MetaError::InvalidFlag),
-            (b"0", MetaError::InvalidFlag),
-            (b"T", MetaError::BadToken),
-            (b"T-", MetaError::BadToken),
-            (b"T+1", MetaError::BadToken),
-            (b"T99999999999999999999x", MetaError::BadToken),
-            (b"R1x", MetaError::BadToken),
-            (b"C-1", MetaError::BadToken),
-            (b"E18446744073709551616", MetaError::BadToken),
-            (b"D", MetaError::BadDelta),
-            (b"J-", MetaError::BadInitial),
-            (b"F4294967296", MetaError::BadFormat),
-            (b"F", MetaError::BadFormat),
+            (&b"v v"[..], ErrorLine::DuplicateFlag),
+            (b"v z v", ErrorLine::InvalidFlag),
+            (b"S", ErrorLine::InvalidFlag),
+            (b"0", ErrorLine::InvalidFlag),
+            (b"T", ErrorLine::BadToken),
+            (b"T-", ErrorLine::BadToken),
+            (b"T+1", ErrorLine::BadToken),
+            (b"T99999999999999999999x", ErrorLine::BadToken),
+            (b"R1x", ErrorLine::BadToken),
+            (b"C-1", ErrorLine::BadToken),
+            (b"E18446744073709551616", ErrorLine::BadToken),
+            (b"D", ErrorLine::BadMetaDelta),
+            (b"J-", ErrorLine::BadInitial),
+            (b"F4294967296", ErrorLine::BadFormat),
+            (b"F", ErrorLine::BadFormat),
         ] {
             assert_eq!(read(text), Err(error), "{}", text.escape_ascii());
         }

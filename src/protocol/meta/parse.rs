@@ -18,12 +18,10 @@
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::number::parse_i32;
 use crate::base::scan::token_len;
-use crate::protocol::meta::MetaError;
+use crate::base::store_mode::StoreMode;
 use crate::protocol::meta::base64::DecodedKey;
 use crate::protocol::meta::flags::{Flag, MetaFlags, OPAQUE_LEN_MAX};
-
-/// The longest data block that a line may announce.
-pub const VALUE_LEN_MAX: u32 = 2_147_483_645;
+use crate::protocol::{ErrorLine, VALUE_LEN_MAX};
 
 /// Tokens of a line at most, command, key and length included.
 const TOKENS_MAX: usize = 20;
@@ -58,29 +56,14 @@ pub struct MetaRequest<'a> {
 pub enum MetaCommand {
     /// `mg`.
     Get,
-    /// `ms`.
-    Set(SetMode),
+    /// `ms`, with the mode of its switch: `S` and without one, `E`, `R`, `A`, `P`.
+    Set(StoreMode),
     /// `md`.
     Delete,
     /// `ma`.
     Arithmetic(Direction),
     /// `me`.
     Debug,
-}
-
-/// The mode switch of `ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SetMode {
-    /// `S`, and without `M`.
-    Set,
-    /// `E`.
-    Add,
-    /// `A`.
-    Append,
-    /// `P`.
-    Prepend,
-    /// `R`.
-    Replace,
 }
 
 /// The mode switch of `ma`.
@@ -122,13 +105,13 @@ impl<'a> MetaKey<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// What to answer.
-    pub error: MetaError,
+    pub error: ErrorLine,
     /// Bytes after the line that belong to it, CRLF included, and must be skipped.
     pub skip: u64,
 }
 
-impl From<MetaError> for Rejected {
-    fn from(error: MetaError) -> Self {
+impl From<ErrorLine> for Rejected {
+    fn from(error: ErrorLine) -> Self {
         Self { error, skip: 0 }
     }
 }
@@ -156,7 +139,7 @@ pub fn parse<'a>(
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaLine<'a>, Rejected> {
     if !is_meta_line(line) {
-        return Err(MetaError::Unknown.into());
+        return Err(ErrorLine::Unknown.into());
     }
     let mut tokens = Tokens::of(&line[2..]);
     let request = match line[1] {
@@ -173,10 +156,10 @@ pub fn parse<'a>(
 fn parse_debug<'a>(
     tokens: &mut Tokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaRequest<'a>, MetaError> {
-    let token = tokens.next().ok_or(MetaError::BadFormat)?;
+) -> Result<MetaRequest<'a>, ErrorLine> {
+    let token = tokens.next().ok_or(ErrorLine::BadFormat)?;
     let binary = tokens.any(|flag| flag == b"b");
-    let key = read_key(token, binary, decoded).map_err(|_| MetaError::BadFormat)?;
+    let key = read_key(token, binary, decoded).map_err(|_| ErrorLine::BadFormat)?;
     Ok(MetaRequest {
         command: MetaCommand::Debug,
         key,
@@ -189,11 +172,11 @@ fn parse_set<'a>(
     tokens: &mut Tokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, Rejected> {
-    let key = tokens.next().ok_or(MetaError::BadFormat)?;
+    let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
     let value_len = tokens
         .next()
         .and_then(read_value_len)
-        .ok_or(MetaError::BadFormat)?;
+        .ok_or(ErrorLine::BadFormat)?;
     parse_set_flags(key, tokens, decoded)
         .map(|request| MetaRequest {
             value_len,
@@ -209,16 +192,16 @@ fn parse_set_flags<'a>(
     key: &'a [u8],
     tokens: &mut Tokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaRequest<'a>, MetaError> {
+) -> Result<MetaRequest<'a>, ErrorLine> {
     let (key, flags) = read_key_and_flags(key, 3, tokens.rest, decoded)?;
     check_opaque(&flags)?;
     let mode = match flags.mode.map(first_byte) {
-        None | Some(Some(b'S')) => SetMode::Set,
-        Some(Some(b'E')) => SetMode::Add,
-        Some(Some(b'A')) => SetMode::Append,
-        Some(Some(b'P')) => SetMode::Prepend,
-        Some(Some(b'R')) => SetMode::Replace,
-        Some(_) => return Err(MetaError::BadSetMode),
+        None | Some(Some(b'S')) => StoreMode::Set,
+        Some(Some(b'E')) => StoreMode::Add,
+        Some(Some(b'A')) => StoreMode::Append,
+        Some(Some(b'P')) => StoreMode::Prepend,
+        Some(Some(b'R')) => StoreMode::Replace,
+        Some(_) => return Err(ErrorLine::BadSetMode),
     };
     Ok(MetaRequest {
         command: MetaCommand::Set(mode),
@@ -235,8 +218,8 @@ fn parse_request<'a>(
     command: MetaCommand,
     tokens: &mut Tokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaRequest<'a>, MetaError> {
-    let key = tokens.next().ok_or(MetaError::BadFormat)?;
+) -> Result<MetaRequest<'a>, ErrorLine> {
+    let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
     let (key, flags) = read_key_and_flags(key, 2, tokens.rest, decoded)?;
     check_opaque(&flags)?;
     Ok(MetaRequest {
@@ -250,15 +233,15 @@ fn parse_request<'a>(
 fn parse_arithmetic<'a>(
     tokens: &mut Tokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaRequest<'a>, MetaError> {
-    let key = tokens.next().ok_or(MetaError::BadFormat)?;
+) -> Result<MetaRequest<'a>, ErrorLine> {
+    let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
     let scanned = scan_flags(2, tokens.rest)?;
     let (key, flags) = judge_key_and_flags(key, scanned, decoded)
-        .map_err(|_| MetaError::InvalidOrDuplicateFlag)?;
+        .map_err(|_| ErrorLine::InvalidOrDuplicateFlag)?;
     let direction = match flags.mode.map(first_byte) {
         None | Some(Some(b'I' | b'+')) => Direction::Up,
         Some(Some(b'D' | b'-')) => Direction::Down,
-        Some(_) => return Err(MetaError::BadArithMode),
+        Some(_) => return Err(ErrorLine::BadArithMode),
     };
     check_opaque(&flags)?;
     Ok(MetaRequest {
@@ -271,17 +254,17 @@ fn parse_arithmetic<'a>(
 
 /// The tokens of a line, `before` and those among the flags, and what the flags say, or their
 /// first fault.
-type Scanned<'a> = (usize, Result<MetaFlags<'a>, MetaError>);
+type Scanned<'a> = (usize, Result<MetaFlags<'a>, ErrorLine>);
 
 /// Step 2, and in the same walk what steps 4 and 5 judge. Inlined for the same reason.
 #[inline(always)]
-fn scan_flags(before: usize, text: &[u8]) -> Result<Scanned<'_>, MetaError> {
+fn scan_flags(before: usize, text: &[u8]) -> Result<Scanned<'_>, ErrorLine> {
     let mut count = before;
     let mut flags = MetaFlags::of(text);
     let mut fault = None;
     for token in Tokens::of(text).take(TOKENS_SEEN_MAX - before) {
         if !matches!(token[0], b'A'..=b'z' | b'0'..=b'9') {
-            return Err(MetaError::BadFormat);
+            return Err(ErrorLine::BadFormat);
         }
         count += 1;
         if fault.is_none() {
@@ -298,7 +281,7 @@ fn read_key_and_flags<'a>(
     before: usize,
     flags: &'a [u8],
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<(MetaKey<'a>, MetaFlags<'a>), MetaError> {
+) -> Result<(MetaKey<'a>, MetaFlags<'a>), ErrorLine> {
     judge_key_and_flags(key, scan_flags(before, flags)?, decoded)
 }
 
@@ -308,12 +291,12 @@ fn judge_key_and_flags<'a>(
     key: &'a [u8],
     (token_count, flags): Scanned<'a>,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<(MetaKey<'a>, MetaFlags<'a>), MetaError> {
+) -> Result<(MetaKey<'a>, MetaFlags<'a>), ErrorLine> {
     if key.len() > KEY_LEN_MAX {
-        return Err(MetaError::BadFormat);
+        return Err(ErrorLine::BadFormat);
     }
     if token_count > TOKENS_MAX {
-        return Err(MetaError::TooManyFlags);
+        return Err(ErrorLine::TooManyFlags);
     }
     let flags = flags?;
     Ok((read_key(key, flags.has(b'b'), decoded)?, flags))
@@ -324,14 +307,14 @@ fn read_key<'a>(
     token: &'a [u8],
     binary: bool,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaKey<'a>, MetaError> {
+) -> Result<MetaKey<'a>, ErrorLine> {
     if binary {
-        let key = decode(token, decoded).ok_or(MetaError::BadBase64)?;
+        let key = decode(token, decoded).ok_or(ErrorLine::BadBase64)?;
         return Ok(MetaKey::Binary(key));
     }
     Key::new(token)
         .map(MetaKey::Text)
-        .ok_or(MetaError::BadFormat)
+        .ok_or(ErrorLine::BadFormat)
 }
 
 #[inline(never)]
@@ -346,12 +329,12 @@ fn read_value_len(token: &[u8]) -> Option<u32> {
     u32::try_from(len).ok().filter(|&len| len <= VALUE_LEN_MAX)
 }
 
-fn check_opaque(flags: &MetaFlags<'_>) -> Result<(), MetaError> {
+fn check_opaque(flags: &MetaFlags<'_>) -> Result<(), ErrorLine> {
     let too_long = flags
         .opaque
         .is_some_and(|opaque| opaque.len() > OPAQUE_LEN_MAX);
     if too_long {
-        Err(MetaError::OpaqueTooLong)
+        Err(ErrorLine::OpaqueTooLong)
     } else {
         Ok(())
     }
@@ -401,7 +384,7 @@ mod tests {
         }
     }
 
-    fn refusal(line: &str) -> (MetaError, u64) {
+    fn refusal(line: &str) -> (ErrorLine, u64) {
         let Rejected { error, skip } = parse(line.as_bytes(), &mut None).unwrap_err();
         (error, skip)
     }
@@ -409,7 +392,7 @@ mod tests {
     #[test]
     fn command_words_are_whole() {
         for line in ["mz k", "mgx k", "m", "", " mg k", "MG k", "mg\tk"] {
-            assert_eq!(refusal(line), (MetaError::Unknown, 0), "{line}");
+            assert_eq!(refusal(line), (ErrorLine::Unknown, 0), "{line}");
         }
         assert_eq!(parse(b"mn", &mut None), Ok(MetaLine::Noop));
         assert_eq!(parse(b"mn whatever 1 2", &mut None), Ok(MetaLine::Noop));
@@ -420,7 +403,7 @@ mod tests {
         for line in [
             "mg", "mg ", "ms", "ms k", "md", "ma", "me", "ms k x", "ms k -1", "ms k S1",
         ] {
-            assert_eq!(refusal(line), (MetaError::BadFormat, 0), "{line}");
+            assert_eq!(refusal(line), (ErrorLine::BadFormat, 0), "{line}");
         }
     }
 
@@ -428,26 +411,26 @@ mod tests {
     fn a_readable_length_is_always_skipped() {
         let long = format!("ms {} 5", "k".repeat(251));
         for (line, error) in [
-            ("ms k 5 ~", MetaError::BadFormat),
-            ("ms k 5 \u{80}", MetaError::BadFormat),
-            ("ms k 5 v v", MetaError::DuplicateFlag),
-            ("ms k 5 S5", MetaError::InvalidFlag),
-            ("ms k 5 Mx", MetaError::BadSetMode),
-            ("ms k 5 Me", MetaError::BadSetMode),
-            ("ms k 5 M", MetaError::BadSetMode),
-            ("ms k 5 T", MetaError::BadToken),
-            ("ms k 5 b", MetaError::BadBase64),
+            ("ms k 5 ~", ErrorLine::BadFormat),
+            ("ms k 5 \u{80}", ErrorLine::BadFormat),
+            ("ms k 5 v v", ErrorLine::DuplicateFlag),
+            ("ms k 5 S5", ErrorLine::InvalidFlag),
+            ("ms k 5 Mx", ErrorLine::BadSetMode),
+            ("ms k 5 Me", ErrorLine::BadSetMode),
+            ("ms k 5 M", ErrorLine::BadSetMode),
+            ("ms k 5 T", ErrorLine::BadToken),
+            ("ms k 5 b", ErrorLine::BadBase64),
             (
                 "ms k 5 O12345678901234567890123456789012",
-                MetaError::OpaqueTooLong,
+                ErrorLine::OpaqueTooLong,
             ),
-            (long.as_str(), MetaError::BadFormat),
+            (long.as_str(), ErrorLine::BadFormat),
         ] {
             assert_eq!(refusal(line), (error, 7), "{line}");
         }
         assert_eq!(refusal("ms k 2147483645 ~").1, 2_147_483_647);
-        assert_eq!(refusal("ms k 2147483646"), (MetaError::BadFormat, 0));
-        assert_eq!(refusal("ms k 4294967297 ~"), (MetaError::BadFormat, 0));
+        assert_eq!(refusal("ms k 2147483646"), (ErrorLine::BadFormat, 0));
+        assert_eq!(refusal("ms k 4294967297 ~"), (ErrorLine::BadFormat, 0));
     }
 
     #[test]
@@ -461,10 +444,10 @@ mod tests {
             "ma k b",
             long.as_str(),
         ] {
-            assert_eq!(refusal(line).0, MetaError::InvalidOrDuplicateFlag, "{line}");
+            assert_eq!(refusal(line).0, ErrorLine::InvalidOrDuplicateFlag, "{line}");
         }
-        assert_eq!(refusal("ma k ~").0, MetaError::BadFormat);
-        assert_eq!(refusal("ma k Mx").0, MetaError::BadArithMode);
+        assert_eq!(refusal("ma k ~").0, ErrorLine::BadFormat);
+        assert_eq!(refusal("ma k Mx").0, ErrorLine::BadArithMode);
         assert_eq!(
             request("ma k M-", &mut None).command,
             MetaCommand::Arithmetic(Direction::Down)
@@ -481,9 +464,9 @@ mod tests {
         let mut line = format!("mg k {known}");
         assert_eq!(request(&line, &mut None).flags.iter().count(), 18);
         line.push('z');
-        assert_eq!(refusal(&line).0, MetaError::TooManyFlags);
+        assert_eq!(refusal(&line).0, ErrorLine::TooManyFlags);
         let sixty = format!("mg k {}", "v ".repeat(60));
-        assert_eq!(refusal(&sixty).0, MetaError::TooManyFlags);
+        assert_eq!(refusal(&sixty).0, ErrorLine::TooManyFlags);
     }
 
     #[test]
@@ -496,8 +479,8 @@ mod tests {
         let debug = request("me Zm9v b", &mut decoded);
         assert_eq!(debug.key.key().as_bytes(), b"foo");
         assert_eq!(request("me Zm9v", &mut None).key.key().as_bytes(), b"Zm9v");
-        assert_eq!(refusal("me Zm9 b").0, MetaError::BadFormat);
-        assert_eq!(refusal("mg Zm9 b").0, MetaError::BadBase64);
+        assert_eq!(refusal("me Zm9 b").0, ErrorLine::BadFormat);
+        assert_eq!(refusal("mg Zm9 b").0, ErrorLine::BadBase64);
     }
 
     #[test]
@@ -512,7 +495,7 @@ mod tests {
         );
         assert_eq!(
             refusal(&format!("mg k O{opaque}a")).0,
-            MetaError::OpaqueTooLong
+            ErrorLine::OpaqueTooLong
         );
     }
 }

@@ -5,7 +5,6 @@
 
 use crate::base::key::Key;
 use crate::base::number::push_decimal;
-use crate::protocol::meta::MetaError;
 use crate::protocol::meta::base64::push_base64;
 
 /// What a reply starts with.
@@ -98,12 +97,6 @@ pub fn needs_base64(key: Key<'_>) -> bool {
 /// Ends the line.
 pub fn push_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a whole error line.
-pub fn push_error(out: &mut Vec<u8>, error: MetaError) {
-    out.extend_from_slice(error.line().as_bytes());
-    push_end(out);
 }
 
 /// What `me` tells about an item.

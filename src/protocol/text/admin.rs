@@ -3,7 +3,7 @@
 use crate::base::key::Key;
 use crate::base::number::parse_clamped;
 use crate::base::settings::Automove;
-use crate::protocol::text::reply::ErrorLine;
+use crate::protocol::ErrorLine;
 use crate::protocol::text::tokens::{Tokens, abbreviates, fraction, signed, unsigned};
 use crate::protocol::text::{Rejected, Request};
 

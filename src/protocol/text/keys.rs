@@ -3,7 +3,7 @@
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::number::parse_clamped;
 use crate::base::scan::find_blank;
-use crate::protocol::text::reply::ErrorLine;
+use crate::protocol::ErrorLine;
 use memchr::{memchr, memrchr};
 
 /// The four retrieval commands.

@@ -14,11 +14,12 @@ mod tokens;
 
 pub use admin::{AdminRequest, AutomoveRequest, CrawlerRequest, Shutdown};
 pub use parse::parse_line;
-pub use reply::ErrorLine;
-pub use stats::{CachedumpRequest, DetailRequest, StatsRequest};
+pub use stats::{CachedumpRequest, DetailRequest, Group, StatsRequest, parse_stats_key};
 pub use tokens::Tokens;
 
 use crate::base::key::Key;
+use crate::base::store_mode::StoreMode;
+use crate::protocol::ErrorLine;
 
 /// Bytes without a newline after which a line is hopeless, unless it asks for keys.
 pub const LINE_MAX: usize = 2048;
@@ -63,8 +64,8 @@ pub enum Request<'a> {
 /// The line of a storage command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreLine<'a> {
-    /// Which command.
-    pub verb: StoreVerb,
+    /// Which command; that of `cas` is to set.
+    pub mode: StoreMode,
     /// Where to store.
     pub key: Key<'a>,
     /// The client's 32 bits.
@@ -77,23 +78,6 @@ pub struct StoreLine<'a> {
     pub cas: Option<u64>,
     /// The client wants no answer.
     pub noreply: bool,
-}
-
-/// The storage commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreVerb {
-    /// Unconditional.
-    Set,
-    /// Only where nothing is.
-    Add,
-    /// Only over something.
-    Replace,
-    /// Behind the old value.
-    Append,
-    /// Before the old value.
-    Prepend,
-    /// Only over a known version.
-    Cas,
 }
 
 /// The line of `incr` or `decr`.

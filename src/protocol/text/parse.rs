@@ -2,19 +2,17 @@
 
 use crate::base::key::Key;
 use crate::base::number::parse_clamped;
+use crate::base::store_mode::StoreMode;
 use crate::protocol::meta::is_meta_line;
 use crate::protocol::text::admin::parse_admin;
 use crate::protocol::text::keys::trim_cr;
-use crate::protocol::text::reply::ErrorLine;
 use crate::protocol::text::stats::parse_stats;
 use crate::protocol::text::tokens::{Tokens, client_flags, exptime, unsigned, unsigned64};
-use crate::protocol::text::{ArithLine, Rejected, Request, StoreLine, StoreVerb, TouchLine};
+use crate::protocol::text::{ArithLine, Rejected, Request, StoreLine, TouchLine};
+use crate::protocol::{ErrorLine, VALUE_LEN_MAX};
 
 /// The shortest line there is, terminator included.
 const LINE_MIN: usize = 4;
-
-/// Leaves room for the line end of the value in a signed 32-bit number.
-const VALUE_LEN_MAX: u32 = i32::MAX as u32 - 2;
 
 /// Parses a line that ends in its newline.
 ///
@@ -38,12 +36,12 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
         return parse_admin(verb, tokens);
     }
     match verb {
-        b"set" => parse_store(StoreVerb::Set, tokens),
-        b"add" => parse_store(StoreVerb::Add, tokens),
-        b"replace" => parse_store(StoreVerb::Replace, tokens),
-        b"append" => parse_store(StoreVerb::Append, tokens),
-        b"prepend" => parse_store(StoreVerb::Prepend, tokens),
-        b"cas" => parse_store(StoreVerb::Cas, tokens),
+        b"set" => parse_store(StoreMode::Set, tokens),
+        b"add" => parse_store(StoreMode::Add, tokens),
+        b"replace" => parse_store(StoreMode::Replace, tokens),
+        b"append" => parse_store(StoreMode::Append, tokens),
+        b"prepend" => parse_store(StoreMode::Prepend, tokens),
+        b"cas" => parse_store_closely(StoreMode::Set, true, tokens),
         b"delete" => parse_delete(tokens),
         b"incr" => parse_arith(false, tokens),
         b"decr" => parse_arith(true, tokens),
@@ -65,34 +63,33 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
 /// Once the length is readable every later fault still skips the value, so that a client's data is
 /// never run as commands.
 #[inline]
-fn parse_store(verb: StoreVerb, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+fn parse_store(mode: StoreMode, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
     // Nine digits are less than `VALUE_LEN_MAX`.
     match tokens.plain() {
-        Some((key, [client_flags, dies, value_len])) if verb != StoreVerb::Cas => {
-            Ok(Request::Store(StoreLine {
-                verb,
-                key,
-                client_flags,
-                exptime: i64::from(dies),
-                value_len,
-                cas: None,
-                noreply: false,
-            }))
-        }
-        _ => parse_store_closely(verb, tokens),
+        Some((key, [client_flags, dies, value_len])) => Ok(Request::Store(StoreLine {
+            mode,
+            key,
+            client_flags,
+            exptime: i64::from(dies),
+            value_len,
+            cas: None,
+            noreply: false,
+        })),
+        None => parse_store_closely(mode, false, tokens),
     }
 }
 
 #[inline(never)]
 fn parse_store_closely<'a>(
-    verb: StoreVerb,
+    mode: StoreMode,
+    is_cas: bool,
     mut tokens: Tokens<'a>,
 ) -> Result<Request<'a>, Rejected> {
     let bad = Rejected::aloud(ErrorLine::BadFormat);
     let mut take = || tokens.next().ok_or(bad);
     let (key, flags, dies, len) = (take()?, take()?, take()?, take()?);
     // Without its id the length is readable all the same, and the value is skipped.
-    let cas = (verb == StoreVerb::Cas).then(|| take().unwrap_or_default());
+    let cas = is_cas.then(|| take().unwrap_or_default());
     let value_len = unsigned(len)
         .filter(|len| *len <= VALUE_LEN_MAX)
         .ok_or(bad)?;
@@ -103,7 +100,7 @@ fn parse_store_closely<'a>(
         ..bad
     };
     Ok(Request::Store(StoreLine {
-        verb,
+        mode,
         key: Key::new(key).ok_or(bad)?,
         client_flags: client_flags(flags).ok_or(bad)?,
         exptime: exptime(dies).ok_or(bad)?,
@@ -193,8 +190,8 @@ mod tests {
         assert!(line.noreply && line.cas.is_none());
         let line = store(b"cas key 0 0 5 42\n");
         assert_eq!(
-            (line.verb, line.cas, line.noreply),
-            (StoreVerb::Cas, Some(42), false)
+            (line.mode, line.cas, line.noreply),
+            (StoreMode::Set, Some(42), false)
         );
         assert!(!store(b"set k 0 0 1 bogus\r\n").noreply);
     }

@@ -1,33 +1,40 @@
 //! Arguments of `stats`.
 
-use crate::protocol::text::reply::ErrorLine;
+use crate::protocol::ErrorLine;
 use crate::protocol::text::tokens::{Tokens, abbreviates, unsigned};
 
 /// Class numbers below this can exist.
 const CLASS_END: u32 = 64;
 
-/// A group of statistics.
+/// What `stats` asks for, over every protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatsRequest {
-    /// `stats`.
-    General,
+    /// A list of names and values.
+    Group(Group),
     /// Start counting anew.
     Reset,
     /// Prefix statistics.
     Detail(DetailRequest),
-    /// What the operator asked for.
-    Settings,
     /// Keys of a class. Its arguments are judged only where dumps are allowed at all.
     Cachedump(Result<CachedumpRequest, ErrorLine>),
-    /// Open sockets.
-    Conns,
     /// External storage, which there is none.
     Extstore,
+}
+
+/// A group of statistics that is a list of names and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Plain `stats`.
+    General,
+    /// What the operator asked for.
+    Settings,
+    /// Open sockets.
+    Conns,
     /// Items by class.
     Items,
     /// Memory by class.
     Slabs,
-    /// Histogram of item sizes.
+    /// Sizes of items, which are not tracked.
     Sizes,
     /// What the eviction policy has learned, by class.
     Eviction,
@@ -59,7 +66,7 @@ pub enum DetailRequest {
 /// served; `items`, `slabs`, `sizes` and our own `eviction` may not.
 pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorLine> {
     let Some(word) = tokens.next() else {
-        return Ok(StatsRequest::General);
+        return Ok(StatsRequest::Group(Group::General));
     };
     if abbreviates(word, "reset") {
         return Ok(StatsRequest::Reset);
@@ -70,23 +77,45 @@ pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorL
         )));
     }
     if abbreviates(word, "settings") {
-        return Ok(StatsRequest::Settings);
+        return Ok(StatsRequest::Group(Group::Settings));
     }
     if abbreviates(word, "cachedump") {
         return Ok(StatsRequest::Cachedump(cachedump(tokens)));
     }
     if abbreviates(word, "conns") {
-        return Ok(StatsRequest::Conns);
+        return Ok(StatsRequest::Group(Group::Conns));
     }
     if abbreviates(word, "extstore") {
         return Ok(StatsRequest::Extstore);
     }
+    whole(word)
+        .map(StatsRequest::Group)
+        .ok_or(ErrorLine::Unknown)
+}
+
+/// Reads the key of a binary request: fewer words than over text, and none cut short.
+#[must_use]
+pub fn parse_stats_key(key: &[u8]) -> Option<StatsRequest> {
+    Some(match key {
+        b"" => StatsRequest::Group(Group::General),
+        b"settings" => StatsRequest::Group(Group::Settings),
+        b"reset" => StatsRequest::Reset,
+        b"detail on" => StatsRequest::Detail(DetailRequest::On),
+        b"detail off" => StatsRequest::Detail(DetailRequest::Off),
+        b"detail dump" => StatsRequest::Detail(DetailRequest::Dump),
+        key if key.starts_with(b"detail ") => StatsRequest::Detail(DetailRequest::Usage),
+        key => StatsRequest::Group(whole(key)?),
+    })
+}
+
+/// The groups whose names are never cut short.
+fn whole(word: &[u8]) -> Option<Group> {
     match word {
-        b"items" => Ok(StatsRequest::Items),
-        b"slabs" => Ok(StatsRequest::Slabs),
-        b"sizes" => Ok(StatsRequest::Sizes),
-        b"eviction" => Ok(StatsRequest::Eviction),
-        _ => Err(ErrorLine::Unknown),
+        b"items" => Some(Group::Items),
+        b"slabs" => Some(Group::Slabs),
+        b"sizes" => Some(Group::Sizes),
+        b"eviction" => Some(Group::Eviction),
+        _ => None,
     }
 }
 
@@ -124,10 +153,10 @@ mod tests {
 
     #[test]
     fn words_may_be_cut_short_in_a_fixed_order() {
-        assert_eq!(parsed(""), Ok(StatsRequest::General));
-        assert_eq!(parsed("s"), Ok(StatsRequest::Settings));
+        assert_eq!(parsed(""), Ok(StatsRequest::Group(Group::General)));
+        assert_eq!(parsed("s"), Ok(StatsRequest::Group(Group::Settings)));
         assert!(matches!(parsed("c"), Ok(StatsRequest::Cachedump(_))));
-        assert_eq!(parsed("co"), Ok(StatsRequest::Conns));
+        assert_eq!(parsed("co"), Ok(StatsRequest::Group(Group::Conns)));
         assert_eq!(parsed("r x"), Ok(StatsRequest::Reset));
         assert_eq!(
             parsed("detail o"),
@@ -137,10 +166,24 @@ mod tests {
 
     #[test]
     fn items_slabs_sizes_and_eviction_must_be_whole() {
-        assert_eq!(parsed("items"), Ok(StatsRequest::Items));
-        assert_eq!(parsed("eviction"), Ok(StatsRequest::Eviction));
+        assert_eq!(parsed("items"), Ok(StatsRequest::Group(Group::Items)));
+        assert_eq!(parsed("eviction"), Ok(StatsRequest::Group(Group::Eviction)));
         for word in ["item", "slab", "sizes_enable", "evict", "bogus"] {
             assert_eq!(parsed(word), Err(ErrorLine::Unknown));
+        }
+    }
+
+    #[test]
+    fn a_key_names_fewer_groups_and_each_whole() {
+        let group = |group| Some(StatsRequest::Group(group));
+        assert_eq!(parse_stats_key(b""), group(Group::General));
+        assert_eq!(parse_stats_key(b"slabs"), group(Group::Slabs));
+        assert_eq!(parse_stats_key(b"reset"), Some(StatsRequest::Reset));
+        let detail = |request| Some(StatsRequest::Detail(request));
+        assert_eq!(parse_stats_key(b"detail off"), detail(DetailRequest::Off));
+        assert_eq!(parse_stats_key(b"detail o"), detail(DetailRequest::Usage));
+        for key in [&b"s"[..], b"set", b"conns", b"detail", b"cachedump 1 1"] {
+            assert_eq!(parse_stats_key(key), None);
         }
     }
 
