@@ -246,6 +246,41 @@ fn a_negative_exptime_is_dead_at_once() {
     assert_eq!(talk.status(&plain(0x00)), 0x01);
 }
 
+#[test]
+fn three_wrong_passwords_end_a_connection_and_logins_between_do_not_help() {
+    let mut talk = Talk::new(Settings {
+        sasl: true,
+        ..settings()
+    });
+    let login = |value| Ask {
+        opcode: 0x21,
+        key: b"PLAIN",
+        value,
+        ..Ask::default()
+    };
+    for value in [&b"\0ann\0no"[..], b"\0ann\0pw", b"\0ann\0no", b"\0ann\0pw"] {
+        assert!(talk.ask(&login(value)).1);
+    }
+    let wrong = login(b"\0ann\0no");
+    talk.0.send(&[wrong.bytes(), plain(0x0b).bytes()].concat());
+    assert_eq!(talk.0.ended, Some(Progress::Barred { failures: 3 }));
+}
+
+#[test]
+fn without_a_login_versions_are_not_asked_for_ever() {
+    let mut talk = Talk::new(Settings {
+        sasl: true,
+        ..settings()
+    });
+    let version = Ask {
+        opcode: 0x0b,
+        ..Ask::default()
+    };
+    talk.0.send(&version.bytes().repeat(100));
+    assert_eq!(talk.0.ended, Some(Progress::Close));
+    assert_eq!(talk.0.reply.len(), 16 * (24 + "1.6.45".len()));
+}
+
 fn stat(group: &str) -> Ask<'_> {
     Ask {
         opcode: 0x10,

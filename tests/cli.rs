@@ -71,6 +71,19 @@ impl Daemon {
         line
     }
 
+    /// A statistic, asked for by a client that logs in first.
+    fn stat_after_login(&self, name: &str) -> u64 {
+        let mut stream = UnixStream::connect(&*self.path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .write_all(b"set a 0 0 6\r\nann pw\r\nstats\r\n")
+            .unwrap();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        let start = format!("STAT {name} ");
+        let value = lines.find_map(|line| line.strip_prefix(&start).map(str::to_string));
+        value.unwrap().parse().unwrap()
+    }
+
     /// Sends a signal and waits for the end: exit code, and what was said on stderr.
     fn end_by(mut self, signal: &str) -> (Option<i32>, String) {
         signal_process(signal, self.child.id());
@@ -355,6 +368,40 @@ fn a_hangup_reads_the_password_file_again() {
     let (code, said) = daemon.end_by("-TERM");
     assert_eq!(code, Some(0));
     assert!(!said.contains("old") && !said.contains("newest"), "{said}");
+}
+
+#[test]
+fn three_wrong_passwords_end_a_connection_and_are_logged_without_them() {
+    let (daemon, _file) = with_users("guesses", "", "ann:pw");
+    let mut stream = UnixStream::connect(&*daemon.path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let guess = b"set a 0 0 10\r\nann s3cr3t\r\n";
+    stream.write_all(&guess.repeat(5)).unwrap();
+    let mut replies = String::new();
+    stream.read_to_string(&mut replies).unwrap();
+    let failure = "CLIENT_ERROR authentication failure\r\n";
+    assert_eq!(replies, failure.repeat(3));
+    assert_eq!(daemon.ask("set a 0 0 6\r\nann pw\r\n"), "STORED\r\n");
+    let (_, said) = daemon.end_by("-TERM");
+    let line = "a local client: closed after 3 failed logins";
+    assert_eq!(said.matches(line).count(), 1, "{said}");
+    assert!(!said.contains("s3cr3t") && !said.contains("ann"), "{said}");
+}
+
+#[test]
+fn little_is_read_of_a_client_that_has_not_logged_in() {
+    let (daemon, _file) = with_users("little", "", "ann:pw");
+    let mut stream = UnixStream::connect(&*daemon.path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    // The server closes while this is being sent, or has taken all that the socket holds.
+    let _ = stream.write_all(&b"get a\r\n".repeat(100_000));
+    let mut replies = vec![];
+    let _ = stream.read_to_end(&mut replies);
+    let count = replies.iter().filter(|&&byte| byte == b'\n').count();
+    assert!(count <= 16, "{count}");
+    let read = daemon.stat_after_login("bytes_read");
+    assert!(read < 10_000, "{read} bytes");
 }
 
 #[test]

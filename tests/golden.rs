@@ -11,6 +11,7 @@
 //! <* STAT pid             lines expected up to one that begins so
 //! + 5                     five seconds pass
 //! ! close                 the session must have ended; a new one begins
+//! ! barred                after three logins that failed
 //! ! shutdown              it must have asked for the end of the process
 //! ```
 //!
@@ -137,6 +138,7 @@ impl Replay {
         let ended = self.talk().ended;
         let right = match how {
             "close" => ended == Some(Progress::Close),
+            "barred" => ended == Some(Progress::Barred { failures: 3 }),
             "shutdown" => ended == Some(Progress::Shutdown { graceful: false }),
             "shutdown graceful" => ended == Some(Progress::Shutdown { graceful: true }),
             _ => return Err("which end is this?".into()),

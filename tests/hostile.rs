@@ -420,7 +420,7 @@ fn doors_that_once_stood_open() {
                 request(0x22, b"", b"PLAIN", &[b'x'; 16_000]),
             ]
             .concat(),
-            Status(&[0x21, 0x20]),
+            StatusThenClose(&[0x21, 0x04]),
         ),
         case(
             "a mechanism longer than the body",

@@ -5,8 +5,8 @@
 
 use parking_lot::RwLock;
 use std::fmt;
-use std::hint::black_box;
 use std::sync::Arc;
+use subtle::{Choice, ConstantTimeEq};
 
 /// Users at most: each check scans them all. memcached has room for 8.
 pub const USERS_MAX: usize = 1024;
@@ -22,8 +22,15 @@ pub struct Credentials {
 
 #[derive(Clone)]
 struct User {
-    name: Box<[u8]>,
-    password: Box<[u8]>,
+    name: Secret,
+    password: Secret,
+}
+
+/// Bytes that can be compared without telling how long they are.
+#[derive(Clone)]
+struct Secret {
+    len: u8,
+    padded: [u8; LINE_LEN_MAX],
 }
 
 /// What is wrong with a password file. Lines count from 1.
@@ -91,11 +98,14 @@ impl Credentials {
     /// Whether `user` and `password` belong together.
     #[must_use]
     pub fn admit(&self, user: &[u8], password: &[u8]) -> bool {
-        let mut admitted = 0;
-        for known in &self.users {
-            admitted |= same(&known.name, user) & same(&known.password, password);
+        if user.len() + 1 + password.len() > LINE_LEN_MAX {
+            return false; // Nobody has so long a line: not worth a look.
         }
-        black_box(admitted) != 0
+        let mut admitted = Choice::from(0);
+        for known in &self.users {
+            admitted |= known.name.is(user) & known.password.is(password);
+        }
+        admitted.into()
     }
 
     /// How many users there are.
@@ -107,27 +117,36 @@ impl Credentials {
 
 impl User {
     fn parse(line: &[u8], number: usize) -> Result<Self, CredentialsError> {
+        let too_long = CredentialsError::LineTooLong { line: number };
         if line.len() > LINE_LEN_MAX {
-            return Err(CredentialsError::LineTooLong { line: number });
+            return Err(too_long);
         }
         let colon = line.iter().position(|&byte| byte == b':');
         let colon = colon.ok_or(CredentialsError::NoColon { line: number })?;
         Ok(Self {
-            name: line[..colon].into(),
-            password: line[colon + 1..].into(),
+            name: Secret::new(&line[..colon]).ok_or(too_long)?,
+            password: Secret::new(&line[colon + 1..]).ok_or(too_long)?,
         })
     }
 }
 
-/// 1 if `guess` is `secret`, else 0; takes as long as `guess` is, whatever is in `secret`.
-fn same(secret: &[u8], guess: &[u8]) -> u8 {
-    let mut difference = u8::from(secret.len() != guess.len());
-    for (index, &byte) in guess.iter().enumerate() {
-        // Past the secret's end the guess is compared with itself: the lengths already differ.
-        let expected = secret.get(index).copied().unwrap_or(byte);
-        difference = black_box(difference | (expected ^ byte));
+impl Secret {
+    fn new(text: &[u8]) -> Option<Self> {
+        let mut padded = [0; LINE_LEN_MAX];
+        padded.get_mut(..text.len())?.copy_from_slice(text);
+        Some(Self {
+            len: u8::try_from(text.len()).ok()?,
+            padded,
+        })
     }
-    u8::from(difference == 0)
+
+    /// Whether `guess` is it; takes as long as `guess` is, whatever it is itself.
+    fn is(&self, guess: &[u8]) -> Choice {
+        let Some(beginning) = self.padded.get(..guess.len()) else {
+            return Choice::from(0);
+        };
+        beginning.ct_eq(guess) & self.len.ct_eq(&(guess.len() as u8))
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -195,6 +214,21 @@ mod tests {
             );
         }
         assert!(!Credentials::default().admit(b"", b""));
+    }
+
+    #[test]
+    fn the_longest_line_can_log_in_and_a_longer_token_is_not_compared() {
+        let password = "p".repeat(LINE_LEN_MAX - 2);
+        let table = Credentials::parse(format!("a:{password}").as_bytes()).unwrap();
+        assert!(table.admit(b"a", password.as_bytes()));
+        assert!(!table.admit(b"a", &password.as_bytes()[1..]));
+        for len in [LINE_LEN_MAX - 1, LINE_LEN_MAX, 16 << 10] {
+            assert!(!table.admit(b"a", &vec![b'p'; len]));
+        }
+        assert!(!table.admit(&vec![b'a'; 16 << 10], b""));
+        // What fills a shorter secret up is no part of it.
+        let table = Credentials::parse(b"a:pw").unwrap();
+        assert!(!table.admit(b"a", b"pw\0") && !table.admit(b"a\0", b"pw"));
     }
 
     #[test]

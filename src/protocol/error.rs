@@ -38,6 +38,16 @@ error_lines! {
     BadDelta => "CLIENT_ERROR invalid numeric delta argument",
     /// The item does not hold a number.
     NonNumeric => "CLIENT_ERROR cannot increment or decrement non-numeric value",
+    /// Anything but a login of a connection that must log in first.
+    Unauthenticated => "CLIENT_ERROR unauthenticated",
+    /// A login's token that is longer than any.
+    TokenTooLong => "CLIENT_ERROR auth token too long",
+    /// A login's token that does not end where its length says.
+    BadTermination => "CLIENT_ERROR bad command line termination",
+    /// A login's token that is not a user and a password.
+    AuthFormat => "CLIENT_ERROR bad authentication token format",
+    /// No such user, or another password.
+    AuthFailure => "CLIENT_ERROR authentication failure",
     /// `-F`.
     FlushNotAllowed => "CLIENT_ERROR flush_all not allowed",
     /// `-F`.

@@ -2,6 +2,7 @@
 
 pub mod binary;
 mod error;
+pub mod login;
 pub mod meta;
 pub mod peek;
 pub mod text;

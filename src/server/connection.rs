@@ -24,6 +24,7 @@ use crate::server::roster::{self, Client, Entry, Roll};
 use crate::server::socket::Socket;
 use crate::session::{Context, Output, Progress, Session};
 use crate::store::Lane;
+use log::warn;
 use mio::event::Event;
 use std::io::{self, Read, Write};
 use std::mem;
@@ -35,7 +36,8 @@ use std::sync::atomic::Ordering;
 pub(crate) const READ_LEN: usize = 256 << 10;
 
 /// Bytes read at once where large values are expected: a request's line and the value's beginning.
-/// What follows of the value is then received where it will lie, and not copied there.
+/// What follows of the value is then received where it will lie, and not copied there. Also what is
+/// read of a client that has yet to log in: several logins.
 const HEAD_LEN: usize = 4 << 10;
 
 /// Bytes sent in one turn at most, so that a client fetching a huge value shares the worker.
@@ -337,9 +339,10 @@ impl Connection {
         else {
             return Turn::Close; // A request longer than the longest: the session let it pass.
         };
-        let most = if self.large { HEAD_LEN } else { room.len() };
-        let room = &mut room[..most];
         let shared = &desk.hub.shared;
+        let little = self.large || !self.session.is_admitted(&shared.settings);
+        let most = if little { HEAD_LEN } else { room.len() };
+        let room = &mut room[..most];
         let now = shared.clock.now();
         let read = if left == 0 && self.session.awaits_much() {
             self.read_value(&mut desk.lane, room, now)
@@ -451,6 +454,11 @@ impl Connection {
             Progress::NeedInput => Turn::Wait,
             Progress::Yield | Progress::Full => Turn::Again,
             Progress::Close => Turn::Close,
+            Progress::Barred { failures } => {
+                let client = self.entry.origin();
+                warn!("{client}: closed after {failures} failed logins");
+                Turn::Close
+            }
             Progress::Shutdown { graceful } => Turn::Shutdown { graceful },
         }
     }

@@ -117,6 +117,16 @@ impl Entry {
         self.last_active.store(ticks, Ordering::Relaxed);
     }
 
+    /// Where a client comes from, for the log.
+    pub(crate) fn origin(&self) -> String {
+        match &self.role {
+            Role::Client(Client {
+                peer: Some(peer), ..
+            }) => peer.to_string(),
+            _ => "a local client".into(),
+        }
+    }
+
     /// Notes whose datagram a UDP socket is at.
     pub(crate) fn set_peer(&self, now: Option<SocketAddr>) {
         if let Role::Datagrams { peer, .. } = &self.role {

@@ -6,199 +6,170 @@
 //!            auth  PLAIN, nothing ──▶ 0x21    step  PLAIN, the same      ──▶ 0x00
 //! ```
 //!
-//! Before a login succeeds nothing else is answered but errors, nothing reaches the store, and no
-//! more than [`TOKEN_LEN_MAX`] bytes are kept.
+//! Before a login succeeds nothing else is answered but errors, and nothing reaches the store. Such
+//! a connection may ask [`REQUESTS_MAX`] times and fail [`FAILURES_MAX`] times; then it is closed.
 
 use crate::base::credentials::LoginTable;
-use crate::base::number::{parse_i32, usize_from};
-use crate::protocol::VALUE_LEN_MAX;
+use crate::base::number::usize_from;
+use crate::protocol::ErrorLine;
 use crate::protocol::binary::{Gate, Login, Status};
+use crate::protocol::login::{LoginLine, parse_login_line, parse_plain, parse_token};
 use crate::protocol::text::reply::CRLF;
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, State, tally};
 use memchr::memchr;
 
-/// The longest `user password` token of a text login.
-pub(super) const TOKEN_LEN_MAX: u32 = 16 << 10;
-
 /// Bytes without a newline after which a text connection that has not logged in is closed.
 pub(super) const LINE_LEN_MAX: usize = 2048;
 
-/// A line shorter than this, its end included, closes a connection that has not logged in.
-const LINE_LEN_MIN: usize = 6;
+/// Requests of a connection that has not logged in. Clients begin with a version, a list of
+/// mechanisms and a login.
+const REQUESTS_MAX: u8 = 16;
+
+/// Logins of one connection that may fail.
+const FAILURES_MAX: u8 = 3;
 
 /// The only mechanism on offer.
 pub(super) const MECHANISM: &[u8] = b"PLAIN";
 
-/// A turn of a text connection that has not logged in.
+/// What a connection has used up of the little that it may do without a login.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tries {
+    /// Requests since it was last logged in.
+    requests: u8,
+    /// Logins that have failed, ever.
+    failures: u8,
+}
+
+impl Tries {
+    /// Counts a request that is answered without a login.
+    pub(super) fn ask(&mut self) {
+        self.requests = self.requests.saturating_add(1);
+    }
+
+    /// Counts a login.
+    fn log_in(&mut self, succeeded: bool) {
+        if succeeded {
+            self.requests = 0;
+        } else {
+            self.failures = self.failures.saturating_add(1);
+        }
+    }
+
+    /// Why the connection is to end, if it is.
+    pub(super) fn ending(self) -> Option<Progress> {
+        if self.failures >= FAILURES_MAX {
+            let failures = self.failures;
+            Some(Progress::Barred { failures })
+        } else if self.requests >= REQUESTS_MAX {
+            Some(Progress::Close)
+        } else {
+            None
+        }
+    }
+}
+
+/// How a text connection that has not logged in went on.
 pub(super) struct TextLogin {
-    /// How it went on.
+    /// Where it stands.
     pub(super) step: Step,
     /// Whether it has logged in.
     pub(super) admitted: bool,
 }
 
-/// Hears one line of a text connection that has not logged in.
-pub(super) fn command(turn: &mut Turn<'_, '_>) -> TextLogin {
+impl TextLogin {
+    fn refused(step: Step) -> Self {
+        Self {
+            step,
+            admitted: false,
+        }
+    }
+}
+
+/// Handles one line of a text connection that has not logged in.
+pub(super) fn command(turn: &mut Turn<'_, '_>, tries: &mut Tries) -> TextLogin {
     let rest = turn.rest();
     let newline = memchr(b'\n', &rest[..rest.len().min(LINE_LEN_MAX + 1)]);
-    let refused = |step| TextLogin {
-        step,
-        admitted: false,
-    };
+    let stop = |progress| TextLogin::refused(Step::stop(State::Command, progress));
     let Some(newline) = newline else {
         let hopeless = rest.len() > LINE_LEN_MAX;
-        return refused(Step::stop(
-            State::Command,
-            if hopeless {
-                Progress::Close
-            } else {
-                Progress::NeedInput
-            },
-        ));
+        return stop(if hopeless {
+            Progress::Close
+        } else {
+            Progress::NeedInput
+        });
     };
     if turn.commands_left == 0 {
-        return refused(Step::stop(State::Command, Progress::Yield));
+        return stop(Progress::Yield);
     }
     let line_len = newline + 1;
-    let len = match read_login_line(&rest[..line_len]) {
-        LoginLine::Close => return refused(Step::stop(State::Command, Progress::Close)),
-        LoginLine::Refused { error, skip } => {
-            turn.at += line_len;
-            turn.count_command();
-            turn.say(error.as_bytes());
-            turn.say(CRLF);
-            return refused(Step::go(match skip {
-                0 => State::Command,
-                skip => State::Swallow(skip),
-            }));
+    let (judged, skip) = match parse_login_line(&rest[..line_len]) {
+        LoginLine::Close => return stop(Progress::Close),
+        LoginLine::Unauthenticated => {
+            tries.ask();
+            turn.error(ErrorLine::Unauthenticated);
+            return after(turn, line_len, *tries, State::Command);
         }
-        LoginLine::Token { len } => usize_from(u64::from(len)) + CRLF.len(),
+        LoginLine::TokenTooLong { skip } => (Err(ErrorLine::TokenTooLong), skip),
+        LoginLine::Token { len } => {
+            let len = usize_from(u64::from(len)) + CRLF.len();
+            let Some(token) = rest[line_len..].get(..len) else {
+                return stop(Progress::NeedInput);
+            };
+            turn.at += len;
+            (admit_token(&turn.shared().logins, token), 0)
+        }
     };
-    let Some(token) = rest[line_len..].get(..len) else {
-        return refused(Step::stop(State::Command, Progress::NeedInput));
-    };
-    turn.at += line_len + len;
-    turn.count_command();
-    let judged = admit_token(&turn.shared().logins, token);
+    tries.ask();
+    tries.log_in(judged.is_ok());
     tally::login(turn.counters(), judged.is_ok());
-    turn.say(judged.err().unwrap_or("STORED").as_bytes());
-    turn.say(CRLF);
-    TextLogin {
-        step: Step::go(State::Command),
-        admitted: judged.is_ok(),
+    match judged {
+        Ok(()) => turn.say(b"STORED\r\n"),
+        Err(error) => turn.error(error),
     }
-}
-
-/// What the first line of a text connection asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LoginLine {
-    /// A login: this many bytes and a CRLF follow. Give them to [`admit_token`].
-    Token {
-        /// Bytes of the token.
-        len: u32,
-    },
-    /// Something else: answer `error`, then skip.
-    Refused {
-        /// The reply, without its line end.
-        error: &'static str,
-        /// Bytes after the line that belong to it.
-        skip: u64,
-    },
-    /// Nothing worth an answer.
-    Close,
-}
-
-/// Reads a line, its `\n` included, of a connection that has not logged in.
-#[must_use]
-pub(super) fn read_login_line(line: &[u8]) -> LoginLine {
-    let unauthenticated = LoginLine::Refused {
-        error: "CLIENT_ERROR unauthenticated",
-        skip: 0,
+    let next = match skip {
+        0 => State::Command,
+        skip => State::Swallow(skip),
     };
-    if line.len() < LINE_LEN_MIN {
-        return LoginLine::Close;
-    }
-    if !line.starts_with(b"set") {
-        return unauthenticated;
-    }
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let mut tokens = line
-        .split(|&byte| byte == b' ')
-        .filter(|token| !token.is_empty());
-    let len = tokens
-        .nth(4)
-        .and_then(parse_i32)
-        .and_then(|len| u32::try_from(len).ok());
-    match len {
-        None => unauthenticated,
-        Some(len) if len > TOKEN_LEN_MAX => LoginLine::Refused {
-            error: "CLIENT_ERROR auth token too long",
-            // As everywhere, a length that no value can have is none, and nothing follows it.
-            skip: if len > VALUE_LEN_MAX {
-                0
-            } else {
-                u64::from(len) + 2
-            },
-        },
-        Some(len) => LoginLine::Token { len },
+    TextLogin {
+        admitted: judged.is_ok(),
+        ..after(turn, line_len, *tries, next)
     }
 }
 
-/// Judges the token of a text login together with the two bytes behind it.
+/// Counts the line, and goes on if there are tries left.
+fn after(turn: &mut Turn<'_, '_>, line_len: usize, tries: Tries, next: State) -> TextLogin {
+    turn.at += line_len;
+    turn.count_command();
+    TextLogin::refused(Step {
+        state: next,
+        stop: tries.ending(),
+    })
+}
+
+/// Verifies the token of a text login together with the two bytes after it.
 ///
 /// # Errors
 ///
-/// The reply, without its line end; the connection may try again.
-pub(super) fn admit_token(table: &LoginTable, token_and_end: &[u8]) -> Result<(), &'static str> {
-    let Some(token) = token_and_end.strip_suffix(b"\r\n") else {
-        return Err("CLIENT_ERROR bad command line termination");
-    };
-    let Some(space) = token.iter().position(|&byte| byte == b' ') else {
-        return Err("CLIENT_ERROR bad authentication token format");
-    };
-    if table.admit(&token[..space], &token[space + 1..]) {
+/// The reply.
+fn admit_token(table: &LoginTable, token_and_end: &[u8]) -> Result<(), ErrorLine> {
+    let claim = parse_token(token_and_end)?;
+    if table.admit(claim.user, claim.password) {
         Ok(())
     } else {
-        Err("CLIENT_ERROR authentication failure")
-    }
-}
-
-/// The client's message of the PLAIN mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Plain<'a> {
-    /// As whom to act; empty for oneself.
-    pub(super) authzid: &'a [u8],
-    /// Who it is.
-    pub(super) user: &'a [u8],
-    /// How that is proven.
-    pub(super) password: &'a [u8],
-}
-
-impl<'a> Plain<'a> {
-    /// Cuts `authzid NUL user NUL password`; more NULs or fewer make it something else.
-    #[must_use]
-    pub(super) fn parse(response: &'a [u8]) -> Option<Self> {
-        let mut parts = response.split(|&byte| byte == 0);
-        let plain = Self {
-            authzid: parts.next()?,
-            user: parts.next()?,
-            password: parts.next()?,
-        };
-        parts.next().is_none().then_some(plain)
-    }
-
-    /// Whether the password is right. Nobody may act for another.
-    fn is_admitted(self, table: &LoginTable) -> bool {
-        let known = table.admit(self.user, self.password);
-        known && (self.authzid.is_empty() || self.authzid == self.user)
+        Err(ErrorLine::AuthFailure)
     }
 }
 
 /// How far the login of a binary connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sasl {
+pub(super) struct Sasl {
+    stage: Stage,
+    pub(super) tries: Tries,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
     /// There are no logins here.
     Off,
     /// None has succeeded; `started` once a mechanism has been agreed on.
@@ -225,25 +196,37 @@ impl Sasl {
     /// The state of a new connection.
     #[must_use]
     pub(super) fn new(required: bool) -> Self {
-        if required {
-            Self::LoggedOut { started: false }
+        let stage = if required {
+            Stage::LoggedOut { started: false }
         } else {
-            Self::Off
+            Stage::Off
+        };
+        Self {
+            stage,
+            tries: Tries::default(),
         }
     }
 
     /// What the connection may do.
     #[must_use]
     pub(super) fn gate(self) -> Gate {
-        match self {
-            Self::Off => Gate::Open,
-            Self::LoggedOut { .. } => Gate::Locked,
-            Self::LoggedIn => Gate::Unlocked,
+        match self.stage {
+            Stage::Off => Gate::Open,
+            Stage::LoggedOut { .. } => Gate::Locked,
+            Stage::LoggedIn => Gate::Unlocked,
         }
     }
 
     /// Takes one message of a login. A new attempt ends an older login, whatever comes of it.
     pub(super) fn answer(&mut self, table: &LoginTable, login: &Login<'_>) -> LoginAnswer {
+        let answer = self.reply_to(table, login);
+        if answer.is_attempt {
+            self.tries.log_in(answer.status == Status::Success);
+        }
+        answer
+    }
+
+    fn reply_to(&mut self, table: &LoginTable, login: &Login<'_>) -> LoginAnswer {
         match *login {
             Login::List => LoginAnswer {
                 status: Status::Success,
@@ -255,7 +238,7 @@ impl Sasl {
                 response,
             } => {
                 let agreed = mechanism == MECHANISM;
-                *self = Self::LoggedOut {
+                self.stage = Stage::LoggedOut {
                     started: agreed && response.is_empty(),
                 };
                 match (agreed, response) {
@@ -264,15 +247,15 @@ impl Sasl {
                         text: b"",
                         is_attempt: false,
                     },
-                    (true, response) => self.judge(table, response),
+                    (true, response) => self.verify(table, response),
                     (false, _) => LoginAnswer::failure(),
                 }
             }
             Login::Step { response } => {
-                let started = *self == Self::LoggedOut { started: true };
-                *self = Self::LoggedOut { started: false };
+                let started = self.stage == Stage::LoggedOut { started: true };
+                self.stage = Stage::LoggedOut { started: false };
                 if started {
-                    self.judge(table, response)
+                    self.verify(table, response)
                 } else {
                     LoginAnswer::failure()
                 }
@@ -280,11 +263,12 @@ impl Sasl {
         }
     }
 
-    fn judge(&mut self, table: &LoginTable, response: &[u8]) -> LoginAnswer {
-        if !Plain::parse(response).is_some_and(|plain| plain.is_admitted(table)) {
+    fn verify(&mut self, table: &LoginTable, response: &[u8]) -> LoginAnswer {
+        let claim = parse_plain(response);
+        if !claim.is_some_and(|claim| table.admit(claim.user, claim.password)) {
             return LoginAnswer::failure();
         }
-        *self = Self::LoggedIn;
+        self.stage = Stage::LoggedIn;
         LoginAnswer {
             status: Status::Success,
             text: b"Authenticated",
@@ -321,61 +305,20 @@ mod tests {
     }
 
     #[test]
-    fn only_a_set_with_a_length_is_a_login() {
-        assert_eq!(
-            read_login_line(b"set a 0 0 10\r\n"),
-            LoginLine::Token { len: 10 }
-        );
-        assert_eq!(
-            read_login_line(b"set a b c 10 noreply\n"),
-            LoginLine::Token { len: 10 }
-        );
-        for line in [
-            &b"get foo\r\n"[..],
-            b"set a 0 0\r\n",
-            b"set a 0 0 x\r\n",
-            b"set a 0 0 -1\r\n",
-        ] {
-            let error = "CLIENT_ERROR unauthenticated";
-            assert_eq!(read_login_line(line), LoginLine::Refused { error, skip: 0 });
+    fn three_failures_or_sixteen_requests_are_the_end() {
+        let mut tries = Tries::default();
+        (1..REQUESTS_MAX).for_each(|_| tries.ask());
+        assert_eq!(tries.ending(), None);
+        tries.ask();
+        assert_eq!(tries.ending(), Some(Progress::Close));
+        let mut tries = Tries::default();
+        for succeeded in [false, true, false] {
+            tries.log_in(succeeded);
+            assert_eq!(tries.ending(), None);
         }
-        for line in [&b"\n"[..], b"\r\n", b"get\r\n"] {
-            assert_eq!(read_login_line(line), LoginLine::Close);
-        }
-        let error = "CLIENT_ERROR auth token too long";
-        let skip = 2_147_483_645 + 2;
-        let line = b"set foo 0 0 2147483645\r\n";
-        assert_eq!(read_login_line(line), LoginLine::Refused { error, skip });
-        let line = b"set foo 0 0 2147483646\r\n";
-        assert_eq!(read_login_line(line), LoginLine::Refused { error, skip: 0 });
-    }
-
-    #[test]
-    fn a_token_is_user_space_password_crlf() {
-        assert_eq!(admit_token(&table(), b"ann se cret\r\n"), Ok(()));
-        for (token, error) in [
-            (
-                &b"ann se cret\n\n"[..],
-                "CLIENT_ERROR bad command line termination",
-            ),
-            (
-                b"annsecret\r\n",
-                "CLIENT_ERROR bad authentication token format",
-            ),
-            (b"\r\n", "CLIENT_ERROR bad authentication token format"),
-            (b"ann secret\r\n", "CLIENT_ERROR authentication failure"),
-        ] {
-            assert_eq!(admit_token(&table(), token), Err(error));
-        }
-    }
-
-    #[test]
-    fn a_plain_message_has_three_parts() {
-        let plain = Plain::parse(b"\0ann\0se cret").unwrap();
-        assert_eq!((plain.user, plain.password), (&b"ann"[..], &b"se cret"[..]));
-        for response in [&b""[..], b"ann", b"\0ann", b"\0ann\0x\0y"] {
-            assert_eq!(Plain::parse(response), None);
-        }
+        tries.log_in(false);
+        let barred = Progress::Barred { failures: 3 };
+        assert_eq!(tries.ending(), Some(barred));
     }
 
     #[test]

@@ -41,7 +41,9 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
             let from = turn.at;
             turn.count_command();
             turn.at += request.consumed;
-            if gate != Gate::Locked {
+            if gate == Gate::Locked {
+                sasl.tries.ask();
+            } else {
                 let end = turn.at
                     + match request.command {
                         Command::Store { value_len, .. } => usize_from(u64::from(value_len)),
@@ -78,10 +80,14 @@ fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step 
         Command::Count { .. } => run_count(context, request, out.bytes_mut()),
         Command::Flush { exptime } => run_flush(context, request, exptime, out.bytes_mut()),
         Command::Stat { group } => run_stat(context, (reply, group), out.bytes_mut()),
-        Command::Login(login) => run_login(context, sasl, (reply, login), out.bytes_mut()),
+        Command::Login(login) => {
+            run_login(context, sasl, (reply, login), out.bytes_mut());
+            return may_go_on(*sasl);
+        }
         Command::Version => {
             let version = COMPATIBLE_VERSION.as_bytes();
             reply.push_text(out.bytes_mut(), Status::Success, version);
+            return may_go_on(*sasl);
         }
         Command::Noop => reply.push_done(out.bytes_mut(), 0),
         Command::Quit => {
@@ -90,6 +96,14 @@ fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step 
         }
     }
     Step::go(State::Command)
+}
+
+/// The end of a request that is answered without a login.
+fn may_go_on(sasl: Sasl) -> Step {
+    Step {
+        state: State::Command,
+        stop: sasl.tries.ending(),
+    }
 }
 
 /// Success without a body, unless the client wants silence.

@@ -49,8 +49,8 @@ use crate::base::clock::Now;
 use crate::base::number::usize_from;
 use crate::base::part::Gap;
 use crate::base::settings::{ProtocolChoice, Settings};
-use crate::protocol::binary::MAGIC_REQUEST;
-use crate::session::auth::{Sasl, TextLogin};
+use crate::protocol::binary::{Gate, MAGIC_REQUEST};
+use crate::session::auth::{Sasl, TextLogin, Tries};
 use crate::session::retrieval::KeyLine;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::Upload;
@@ -90,6 +90,11 @@ pub enum Progress {
     Full,
     /// Flush the output, then close.
     Close,
+    /// The same, and to be logged: so many logins have failed.
+    Barred {
+        /// How many.
+        failures: u8,
+    },
     /// The client asked the process to stop. Close, then stop.
     Shutdown {
         /// As on SIGUSR1 instead of SIGINT.
@@ -110,7 +115,7 @@ enum Grammar {
     /// Nothing has come yet.
     Unheard(ProtocolChoice),
     /// Lines of which only logins are heard.
-    Login,
+    Login(Tries),
     /// Lines: classic and meta commands.
     Text,
     /// Packets, and how far their login has come.
@@ -128,7 +133,7 @@ impl Grammar {
         if binary {
             Self::Binary(Sasl::new(settings.needs_login()))
         } else if settings.needs_login() {
-            Self::Login
+            Self::Login(Tries::default())
         } else {
             Self::Text
         }
@@ -232,8 +237,8 @@ impl Session {
         }
         match &mut self.grammar {
             Grammar::Binary(sasl) => binary::command(turn, sasl),
-            Grammar::Login => {
-                let TextLogin { step, admitted } = auth::command(turn);
+            Grammar::Login(tries) => {
+                let TextLogin { step, admitted } = auth::command(turn, tries);
                 if admitted {
                     self.grammar = Grammar::Text;
                 }
@@ -285,6 +290,17 @@ impl Session {
     pub fn hang_up(&mut self, lane: &mut Lane) {
         if let State::Upload(upload) = mem::take(&mut self.state) {
             upload.abandon(lane);
+        }
+    }
+
+    /// Whether it may do more than log in: only then are long inputs worth reading at once.
+    #[must_use]
+    pub fn is_admitted(&self, settings: &Settings) -> bool {
+        match self.grammar {
+            Grammar::Text => true,
+            Grammar::Unheard(_) => !settings.needs_login(),
+            Grammar::Login(_) => false,
+            Grammar::Binary(sasl) => sasl.gate() != Gate::Locked,
         }
     }
 

@@ -136,7 +136,7 @@ impl Talk {
                 true
             }
             Progress::Full => true,
-            Progress::Close | Progress::Shutdown { .. } => {
+            Progress::Close | Progress::Barred { .. } | Progress::Shutdown { .. } => {
                 self.ended = Some(advance.progress);
                 false
             }

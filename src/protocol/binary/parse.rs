@@ -15,6 +15,7 @@
 //! A value that is stored is not waited for: the request is complete with its extras and key, and
 //! says how much is to come. Lengths stay unsigned throughout, so that none can become negative.
 
+use crate::base::credentials::LINE_LEN_MAX;
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::store_mode::StoreMode;
 use crate::protocol::binary::header::{HEADER_LEN, MAGIC_REQUEST, RequestHeader};
@@ -24,8 +25,9 @@ use crate::protocol::binary::reply::{Reply, Status};
 /// The largest body that is taken at all.
 pub const BODY_LEN_MAX: u32 = 1 << 30;
 
-/// The longest login response: it is waited for in the buffer, so it must be small.
-pub const LOGIN_LEN_MAX: u32 = 16 << 10;
+/// The longest login response: as whom to act, a user and a password, of which no line of a
+/// password file has more, and two NULs.
+pub const LOGIN_LEN_MAX: u32 = 2 * LINE_LEN_MAX as u32 + 2;
 
 /// The longest name of a login mechanism.
 pub const MECHANISM_LEN_MAX: usize = 32;
