@@ -10,7 +10,6 @@
 
 use nuthatch::base::settings::{ProtocolChoice, Settings};
 use nuthatch::server::{Running, Server};
-use nuthatch::session::DATAGRAM_REPLY_MAX;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
@@ -21,12 +20,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const HEADER_LEN: usize = 8;
 const DATAGRAM_MAX: usize = 1400;
 
+/// The most that an operator can allow.
+const REPLY_MAX: usize = 32 << 10;
+
 fn settings() -> Settings {
     Settings {
         tcp_port: Some(0),
         udp_port: Some(0),
         threads: 2,
         ..Settings::default()
+    }
+}
+
+/// Settings with which a reply may be many datagrams long.
+fn long_replies() -> Settings {
+    Settings {
+        udp_reply_max: REPLY_MAX,
+        ..settings()
     }
 }
 
@@ -182,7 +192,7 @@ fn a_port_of_a_listening_address_holds_for_both() {
 
 #[test]
 fn all_replies_to_one_datagram_are_one_message() {
-    let server = start(settings());
+    let server = start(long_replies());
     let peer = Peer::of(&server);
     let (a, b) = (vec![b'a'; 1000], vec![b'b'; 20_000]);
     tcp_ask(&server, &set("a", &a), b"STORED\r\n");
@@ -259,13 +269,13 @@ fn silent_requests_stay_silent() {
 #[test]
 fn a_long_reply_is_replaced_by_an_error() {
     const REFUSAL: &[u8] = b"SERVER_ERROR reply too large for UDP\r\n";
-    let server = start(settings());
+    let server = start(long_replies());
     let peer = Peer::of(&server);
     let framing = hit("k", b"").len() + b"END\r\n".len() + "10000".len() - 1;
-    let most = vec![b'm'; DATAGRAM_REPLY_MAX - framing];
+    let most = vec![b'm'; REPLY_MAX - framing];
     tcp_ask(&server, &set("k", &most), b"STORED\r\n");
     let reply = [&hit("k", &most)[..], b"END\r\n"].concat();
-    assert_eq!(reply.len(), DATAGRAM_REPLY_MAX);
+    assert_eq!(reply.len(), REPLY_MAX);
     peer.ask(1, b"get k\r\n", &reply);
     peer.ask(2, b"get k\r\nget none\r\n", REFUSAL);
     peer.ask(3, &b"get k\r\n".repeat(9000), REFUSAL);
@@ -367,11 +377,55 @@ fn stats_conns_shows_udp_sockets_and_who_is_being_answered() {
 }
 
 #[test]
-fn a_datagram_can_ask_for_the_end_where_that_is_allowed() {
-    let mut server = start(Settings {
+fn a_reply_is_one_datagram_unless_more_is_asked_for() {
+    let server = start(settings());
+    let peer = Peer::of(&server);
+    let framing = hit("k", b"").len() + b"END\r\n".len() + "1000".len() - 1;
+    let most = vec![b'm'; DATAGRAM_MAX - HEADER_LEN - framing];
+    tcp_ask(&server, &set("k", &most), b"STORED\r\n");
+    let reply = [&hit("k", &most)[..], b"END\r\n"].concat();
+    peer.ask(1, b"get k\r\n", &reply);
+    tcp_ask(&server, b"append k 0 0 1\r\nm\r\n", b"STORED\r\n");
+    let refusal = b"SERVER_ERROR reply too large for UDP\r\n";
+    peer.ask(2, b"get k\r\n", refusal);
+    server.stop().unwrap();
+}
+
+#[test]
+fn operators_do_not_come_by_datagram() {
+    let server = start(Settings {
         shutdown_enabled: true,
         ..settings()
     });
-    Peer::of(&server).send(1, b"shutdown\r\n");
-    server.wait().unwrap();
+    let peer = Peer::of(&server);
+    peer.ask(1, &set("k", b"v"), b"STORED\r\n");
+    let requests = [
+        "shutdown",
+        "shutdown graceful",
+        "flush_all",
+        "flush_all 10",
+        "flush_prefix k",
+        "cache_memlimit 8",
+        "verbosity 1",
+        "slabs reassign 1 2",
+        "slabs automove 0",
+        "lru mode flat",
+        "lru_crawler crawl all",
+        "stats reset",
+        "stats detail on",
+        "stats detail dump",
+    ];
+    for request in requests {
+        let line = format!("{request}\r\n");
+        peer.ask(2, line.as_bytes(), b"CLIENT_ERROR not allowed over UDP\r\n");
+    }
+    peer.send(3, b"flush_all noreply\r\n");
+    for (opcode, key) in [(0x08, &b""[..]), (0x10, b"reset"), (0x10, b"detail on")] {
+        peer.send(4, &packet(opcode, key));
+        assert_eq!(peer.receive(4)[6..8], [0, 0x20], "{opcode:#x}");
+    }
+    peer.ask(5, b"get k\r\n", &[&hit("k", b"v")[..], b"END\r\n"].concat());
+    tcp_ask(&server, b"flush_all\r\n", b"OK\r\n");
+    peer.ask(6, b"get k\r\n", b"END\r\n");
+    server.stop().unwrap();
 }

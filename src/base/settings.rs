@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+/// Bytes of a reply that fit one datagram of 1,400 bytes with its header. That fits an Ethernet
+/// frame with some room for tunnels, so that no datagram is fragmented.
+pub const UDP_REPLY_LEN: usize = 1400 - 8;
+
 /// What the operator asked for. Fields that have no effect here are kept to be shown by
 /// `stats settings`.
 #[derive(Clone, Debug)]
@@ -14,6 +18,8 @@ pub struct Settings {
     pub tcp_port: Option<u16>,
     /// UDP port (`-U`); `None` is off.
     pub udp_port: Option<u16>,
+    /// Bytes of a reply over UDP at most: one datagram, unless the operator asks for more.
+    pub udp_reply_max: usize,
     /// Addresses to listen on as given (`-l`), in order; empty means loopback only.
     pub listen: Vec<String>,
     /// UNIX socket path (`-s`).
@@ -241,6 +247,7 @@ impl Default for Settings {
             threads: 4,
             tcp_port: Some(11211),
             udp_port: None,
+            udp_reply_max: UDP_REPLY_LEN,
             listen: vec![],
             unix_socket: None,
             unix_mask: 0o700,

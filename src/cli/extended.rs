@@ -1,7 +1,7 @@
 //! The suboptions of `-o`: one table, from name to what it sets.
 
 use super::{bad, conflict, parse_number};
-use crate::base::settings::{Automove, EvictionPolicy, Settings};
+use crate::base::settings::{Automove, EvictionPolicy, Settings, UDP_REPLY_LEN};
 use crate::server::Failure;
 use std::ops::RangeInclusive;
 
@@ -28,6 +28,8 @@ use Apply::{Bare, Fraction, Ignored, Number, NumberOr, Unsupported, Word};
 const U32: RangeInclusive<u64> = 0..=u32::MAX as u64;
 /// Sizes given in KiB whose bytes must fit 32 bits.
 const KIB: RangeInclusive<u64> = 1..=(u32::MAX >> 10) as u64;
+/// From one datagram to what memcached's clients fetch in practice, in some 24 of them.
+const UDP_REPLY: RangeInclusive<u64> = UDP_REPLY_LEN as u64..=32 << 10;
 /// Sizes given in MiB.
 const MIB: RangeInclusive<u64> = 0..=1 << 24;
 const NO_LIMIT: f64 = f64::MAX;
@@ -45,6 +47,12 @@ const EFFECTIVE: &[(&str, Apply)] = &[
     (
         "idle_timeout",
         Number(U32, |settings, s| settings.idle_timeout_s = s as u32),
+    ),
+    (
+        "udp_reply_max",
+        Number(UDP_REPLY, |settings, bytes| {
+            settings.udp_reply_max = bytes as usize
+        }),
     ),
     (
         "slab_reassign",

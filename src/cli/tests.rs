@@ -234,6 +234,7 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
         ("-I 1x", 1, "-I 1x: not a size"),
         ("-o foo", 1, "Illegal suboption \"foo\""),
         ("-o idle_timeout", 1, "-o idle_timeout: needs a value"),
+        ("-o udp_reply_max=1000", 1, "-o udp_reply_max 1000"),
         ("-o idle_timeout=x", 1, "-o idle_timeout x: not a number"),
         ("-o hashpower=11", 1, "-o hashpower 11: must be at least 12"),
         (

@@ -24,6 +24,8 @@ macro_rules! error_lines {
 error_lines! {
     /// A reply to a datagram that is longer than such replies may be.
     ReplyTooLarge => "SERVER_ERROR reply too large for UDP",
+    /// A command for operators in a datagram.
+    NotOverUdp => "CLIENT_ERROR not allowed over UDP",
     /// No such command, sub-command or form of it.
     Unknown => "ERROR",
     /// Missing tokens, long keys, bad numbers.

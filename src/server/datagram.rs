@@ -11,10 +11,11 @@
 //! as many as it says. What is no whole request, or no request of ours, is dropped without a word,
 //! and so is what the network takes no more of: UDP promises nothing.
 
+use crate::base::settings::UDP_REPLY_LEN;
 use crate::server::connection::Desk;
 use crate::server::listener::ListenerInfo;
 use crate::server::roster::Entry;
-use crate::session::{Context, Output, Progress, answer_datagram};
+use crate::session::{Context, Output, answer_datagram};
 use log::debug;
 use mio::net::UdpSocket;
 use std::io;
@@ -25,9 +26,8 @@ use std::sync::Arc;
 /// Bytes of the header.
 const HEADER_LEN: usize = 8;
 
-/// Bytes of a sent datagram at most, header included: they fit an Ethernet frame with some room
-/// for tunnels, so that none is fragmented.
-const DATAGRAM_MAX: usize = 1400;
+/// Bytes of a sent datagram at most, header included.
+const DATAGRAM_MAX: usize = HEADER_LEN + UDP_REPLY_LEN;
 
 const _: () = assert!(4 * size_of::<u16>() == HEADER_LEN, "four fields of 16 bits");
 
@@ -66,16 +66,11 @@ impl DatagramSocket {
         self.socket.as_raw_fd()
     }
 
-    /// Answers what is waiting, up to a batch; `Some` if the process is to stop, and whether
-    /// gracefully.
-    pub(crate) fn serve(&mut self, desk: &mut Desk) -> Option<bool> {
+    /// Answers what is waiting, up to a batch.
+    pub(crate) fn serve(&mut self, desk: &mut Desk) {
         for _ in 0..BATCH_LEN {
             match self.socket.recv_from(&mut desk.scratch) {
-                Ok((len, peer)) => {
-                    if let Progress::Shutdown { graceful } = self.answer(desk, len, peer) {
-                        return Some(graceful);
-                    }
-                }
+                Ok((len, peer)) => self.answer(desk, len, peer),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     // After a failure that lasts, the next datagram's edge is soon enough.
@@ -83,22 +78,21 @@ impl DatagramSocket {
                     if error.kind() != io::ErrorKind::WouldBlock {
                         debug!("{}: cannot receive: {error}", self.info.name);
                     }
-                    return None;
+                    return;
                 }
             }
         }
-        None
     }
 
     /// Answers the datagram of `len` bytes in the scratch buffer.
-    fn answer(&self, desk: &mut Desk, len: usize, peer: SocketAddr) -> Progress {
+    fn answer(&self, desk: &mut Desk, len: usize, peer: SocketAddr) {
         let shared = &desk.hub.shared;
         let counters = &shared.counters[desk.worker];
         counters.bytes_read.add(len as u64);
         let now = shared.clock.now();
         self.entry.set_active(now.ticks);
         let Some((id, requests)) = parse(&desk.scratch[..len]) else {
-            return Progress::NeedInput;
+            return;
         };
         let roll = desk.hub.roster.roll(desk.worker);
         self.entry.set_peer(Some(peer));
@@ -110,13 +104,12 @@ impl DatagramSocket {
             now,
         };
         let protocol = self.info.protocol;
-        let progress = answer_datagram(&mut context, protocol, requests, &mut desk.output);
+        answer_datagram(&mut context, protocol, requests, &mut desk.output);
         roll.rest();
         self.entry.set_peer(None);
         let reply = take(&mut desk.output);
         let sent = self.send(id, &reply, peer);
         counters.bytes_written.add(sent);
-        progress
     }
 
     /// Sends a message; says how many bytes of datagrams that took.

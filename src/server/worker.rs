@@ -207,9 +207,7 @@ impl Worker {
     /// Answers a batch of datagrams of each socket that has some.
     fn serve_datagrams(&mut self) {
         for socket in self.datagrams.iter_mut().filter(|socket| socket.pending) {
-            if let Some(graceful) = socket.serve(&mut self.desk) {
-                self.hub.stop(graceful);
-            }
+            socket.serve(&mut self.desk);
         }
     }
 

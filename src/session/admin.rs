@@ -21,6 +21,9 @@ const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
 /// Answers `stats` and its groups.
 pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
     match request {
+        StatsRequest::Reset | StatsRequest::Detail(_) if turn.guest => {
+            turn.error(ErrorLine::NotOverUdp);
+        }
         StatsRequest::Group(group) => report_group(turn, group),
         StatsRequest::Extstore => turn.say(END),
         StatsRequest::Detail(request) => detail(turn, request),
@@ -81,6 +84,7 @@ pub(super) fn watch(turn: &mut Turn<'_, '_>) {
 pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest<'_>, noreply: bool) -> Step {
     let settings = &turn.shared().settings;
     let done = match request {
+        _ if turn.guest => Err(ErrorLine::NotOverUdp),
         AdminRequest::FlushAll(delay) => flush_all(turn, delay),
         AdminRequest::FlushPrefix(request) => flush_prefix(turn, request),
         AdminRequest::Verbosity(level) => {

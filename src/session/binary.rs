@@ -71,6 +71,9 @@ fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step 
     let (context, out) = (&mut *turn.context, &mut *turn.out);
     let reply = request.reply;
     match request.command {
+        command if turn.guest && is_for_operators(command) => {
+            reply.push_status(out.bytes_mut(), Status::AuthFailure);
+        }
         Command::Store { .. } => return Step::go(begin_store(turn, request)),
         Command::Get { .. } => run_get(context, request, out),
         Command::Touch { key, exptime } => {
@@ -96,6 +99,18 @@ fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step 
         }
     }
     Step::go(State::Command)
+}
+
+/// Whether it changes the server, and not only items.
+fn is_for_operators(command: Command<'_>) -> bool {
+    match command {
+        Command::Flush { .. } => true,
+        Command::Stat { group } => matches!(
+            parse_stats_key(group),
+            Some(StatsRequest::Reset | StatsRequest::Detail(_))
+        ),
+        _ => false,
+    }
 }
 
 /// The end of a request that is answered without a login.

@@ -1,12 +1,14 @@
 //! A conversation that is one datagram long: whole requests in, one bounded reply out.
 //!
-//! Nobody has to prove that a datagram's sender address is theirs. Hence three rules:
+//! Nobody has to prove that a datagram's sender address is theirs. Hence four rules:
 //!
 //! 1. **Nothing outlives the datagram.** What it leaves unfinished is given up with its session.
-//! 2. **A reply has a bound**, [`DATAGRAM_REPLY_MAX`]. A longer one is replaced by an error, so
-//!    that a small datagram with a forged sender does not send megabytes to a victim.
+//! 2. **A reply has a bound**, one datagram unless the operator allows more. A longer one is
+//!    replaced by an error, so that a small datagram with a forged sender does not send megabytes
+//!    to a victim.
 //! 3. **Errors are not answered.** Taken for a request, any reply of ours is unknown and makes an
 //!    error. Two servers that are tricked into talking to each other stop there.
+//! 4. **Operators do not come by datagram.** What changes the server is refused.
 
 use crate::base::settings::ProtocolChoice;
 use crate::protocol::ErrorLine;
@@ -14,9 +16,6 @@ use crate::protocol::binary::{MAGIC_REQUEST, Reply, RequestHeader, Status};
 use crate::session::output::Output;
 use crate::session::shared::Context;
 use crate::session::{Progress, Session};
-
-/// Bytes of a reply at most: what clients fetch in practice, in some 24 datagrams.
-pub const DATAGRAM_REPLY_MAX: usize = 32 << 10;
 
 /// What an error begins with that answers the unknown.
 const ERROR: &[u8] = b"ERROR";
@@ -30,31 +29,31 @@ pub fn answer_datagram(
     choice: ProtocolChoice,
     requests: &[u8],
     out: &mut Output,
-) -> Progress {
+) {
     debug_assert!(out.is_empty(), "another reply waits");
     if requests.starts_with(ERROR) {
-        return Progress::NeedInput;
+        return;
     }
-    let mut session = Session::new(choice);
+    let reply_max = context.shared.settings.udp_reply_max;
+    let mut session = Session::of_datagram(choice);
     let mut at = 0;
-    let progress = loop {
+    loop {
         let step = session.advance(context, &requests[at..], out);
         at += step.consumed;
-        if out.pending() > DATAGRAM_REPLY_MAX {
+        if out.pending() > reply_max {
+            out.reset(reply_max);
             refuse(requests, out);
-            break Progress::Close;
+            break;
         }
         if step.progress != Progress::Yield {
-            break step.progress;
+            break;
         }
-    };
+    }
     session.hang_up(context.lane);
-    progress
 }
 
 /// Puts an error in the place of a reply.
 fn refuse(requests: &[u8], out: &mut Output) {
-    out.reset(DATAGRAM_REPLY_MAX);
     match RequestHeader::read(requests) {
         Some(header) if header.magic == MAGIC_REQUEST => {
             Reply::to(&header).push_status(out.bytes_mut(), Status::TooLarge);

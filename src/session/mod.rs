@@ -41,7 +41,7 @@ mod tally;
 mod turn;
 mod upload;
 
-pub use datagram::{DATAGRAM_REPLY_MAX, answer_datagram};
+pub use datagram::answer_datagram;
 pub use output::Output;
 pub use shared::{Context, Host, Shared};
 
@@ -161,6 +161,8 @@ enum State {
 pub struct Session {
     grammar: Grammar,
     state: State,
+    /// What changes the server is refused.
+    guest: bool,
 }
 
 impl Session {
@@ -176,6 +178,15 @@ impl Session {
         Self {
             grammar: Grammar::Unheard(choice),
             state: State::Command,
+            guest: false,
+        }
+    }
+
+    /// The conversation of one datagram, whose sender may be anybody.
+    fn of_datagram(choice: ProtocolChoice) -> Self {
+        Self {
+            guest: true,
+            ..Self::new(choice)
         }
     }
 
@@ -187,6 +198,7 @@ impl Session {
         out: &mut Output,
     ) -> Advance {
         let mut turn = Turn::new(context, input, out);
+        turn.guest = self.guest;
         loop {
             let step = self.step(&mut turn);
             self.state = step.state;

@@ -21,6 +21,8 @@ pub(super) struct Turn<'t, 'c> {
     pub(super) commands_left: u32,
     /// Up to where requests have been looked at ahead of their turn.
     pub(super) looked_to: usize,
+    /// What changes the server is refused.
+    pub(super) guest: bool,
     /// A large value has begun.
     pub(super) large: bool,
 }
@@ -36,6 +38,7 @@ impl<'t, 'c> Turn<'t, 'c> {
             out,
             commands_left,
             looked_to: 0,
+            guest: false,
             large: false,
         }
     }
