@@ -39,6 +39,9 @@ const FILES_PER_WORKER: u64 = 2;
 pub fn run(settings: Settings) -> Result<(), Failure> {
     raise_limits(&settings)?;
     drop_root(settings.user.as_deref())?;
+    if settings.core_files {
+        os::stay_dumpable().unwrap_or_else(|error| warn!("-r: no core files: {error}"));
+    }
     let settings = with_absolute_paths(settings)?;
     debug!("{settings:?}");
     let users = logins::load(&settings)?;
@@ -123,10 +126,10 @@ fn drop_root(name: Option<&str>) -> Result<(), Failure> {
     let user = os::find_user(wanted)
         .map_err(|error| Failure::os(&format!("-u {wanted}: cannot look the user up"), &error))?
         .ok_or_else(|| Failure::new(EXIT_NO_USER, format!("-u {wanted}: no such user")))?;
-    if user.is_root() {
+    if user.uid.is_root() {
         return Ok(());
     }
-    os::become_user(user)
+    os::become_user(&user)
         .map_err(|error| Failure::os(&format!("-u {wanted}: cannot become the user"), &error))?;
     if name.is_none() {
         warn!("started as root without -u: running as {wanted}; -u root stays root");
@@ -202,21 +205,33 @@ struct PidFile {
 }
 
 impl PidFile {
-    /// Writes our pid to `path`. A failure is a warning: the cache works without.
+    /// Writes our pid to `path`, but over nothing that is no pid. A failure is a warning: the cache
+    /// works without.
     fn write(path: PathBuf, remove: bool) -> Self {
-        if let Some(pid) = live_pid(&path) {
-            warn!("-P {}: names process {pid}, which is alive", path.display());
-        }
-        if let Err(error) = replace(&path, &format!("{}\n", process::id())) {
+        let written = match PidHeld::by(&path) {
+            PidHeld::Other => Err(io::Error::other("it is no pid file")),
+            PidHeld::Pid(pid) if os::process_exists(pid) => {
+                warn!("-P {}: names process {pid}, which is alive", path.display());
+                replace(&path, &format!("{}\n", process::id()))
+            }
+            PidHeld::Pid(_) | PidHeld::Nothing => replace(&path, &format!("{}\n", process::id())),
+        };
+        if let Err(error) = written {
             warn!("-P {}: cannot write the pid file: {error}", path.display());
         }
         Self { path, remove }
+    }
+
+    fn is_ours(&self) -> bool {
+        matches!(PidHeld::by(&self.path), PidHeld::Pid(pid) if pid.unsigned_abs() == process::id())
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        // Another server may have put its own there.
         if self.remove
+            && self.is_ours()
             && let Err(error) = fs::remove_file(&self.path)
         {
             warn!(
@@ -227,9 +242,26 @@ impl Drop for PidFile {
     }
 }
 
-fn live_pid(path: &Path) -> Option<i32> {
-    let pid = fs::read_to_string(path).ok()?.trim().parse().ok()?;
-    os::process_exists(pid).then_some(pid)
+/// What is in a file that is to hold a pid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PidHeld {
+    /// There is none, or an empty one.
+    Nothing,
+    /// A pid.
+    Pid(i32),
+    /// Something else.
+    Other,
+}
+
+impl PidHeld {
+    fn by(path: &Path) -> Self {
+        match fs::read_to_string(path) {
+            Ok(text) if text.is_empty() => Self::Nothing,
+            Ok(text) => text.trim().parse().map_or(Self::Other, Self::Pid),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::Nothing,
+            Err(_) => Self::Other,
+        }
+    }
 }
 
 /// Writes beside the file and renames, so that nobody reads half a pid.
@@ -240,28 +272,39 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     fs::rename(&unfinished, path)
 }
 
-/// Bytes of memory that this process may use: the container's limit, else the machine's memory.
-///
-/// The limit is that of control groups, of version 2 or 1, as a container sees its own.
+/// Bytes of memory that this process may use: what its control groups leave it of the machine's.
 #[must_use]
 pub fn memory_available() -> Option<u64> {
-    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
-    let machine = fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|text| total_memory(&text));
-    let group = number("/sys/fs/cgroup/memory.max")
-        .or_else(|| number("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-    // Without a limit version 1 names a number that no machine has.
-    [machine, group].into_iter().flatten().min()
+    let read = |path: &Path| fs::read_to_string(path).ok();
+    let groups = read(Path::new("/proc/self/cgroup"));
+    let limit = groups.and_then(|groups| group_limit(&groups, read));
+    [os::machine_memory(), limit].into_iter().flatten().min()
 }
 
-/// `MemTotal` of `/proc/meminfo`, in bytes.
-fn total_memory(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
+/// The least limit of the control groups in `/proc/self/cgroup`, of version 2 or 1, and of those
+/// around them. A container may see its own as the root.
+fn group_limit(groups: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next()?, fields.next()?);
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => return None,
+        };
+        let around = Path::new(group.trim_start_matches('/')).ancestors();
+        // Without a limit version 2 says "max", and version 1 a number that no machine has.
+        let limit = |group| {
+            read(&Path::new(root).join(group).join(file))?
+                .trim()
+                .parse()
+                .ok()
+        };
+        around.filter_map(limit).min()
+    });
+    limits.min()
 }
 
 #[cfg(test)]
@@ -276,9 +319,53 @@ mod tests {
             fs::read_to_string(&path).unwrap(),
             format!("{}\n", process::id())
         );
-        assert_eq!(live_pid(&path).map(i32::unsigned_abs), Some(process::id()));
         drop(PidFile::write(path.clone(), true));
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_pid_file_that_is_not_ours_is_left_alone() {
+        let path = env::temp_dir().join(format!("nuthatch-other-pid-{}", process::id()));
+        let file = PidFile::write(path.clone(), true);
+        fs::write(&path, "1\n").unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "1\n");
+        fs::write(&path, "root:x:0:0\n").unwrap();
+        drop(PidFile::write(path.clone(), true));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "root:x:0:0\n");
+        fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn the_least_limit_of_a_group_and_those_around_it_holds() {
+        let files = [
+            ("/sys/fs/cgroup/system.slice/n.service/memory.max", "max\n"),
+            ("/sys/fs/cgroup/system.slice/memory.max", "2000\n"),
+            ("/sys/fs/cgroup/memory.max", "3000\n"),
+            (
+                "/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes",
+                "5000",
+            ),
+            (
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+                "9223372036854771712",
+            ),
+        ];
+        let read = |path: &Path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            found.map(|(_, text)| (*text).to_string())
+        };
+        for (groups, limit) in [
+            ("0::/system.slice/n.service\n", Some(2000)),
+            ("0::/\n", Some(3000)),
+            ("0::/elsewhere\n", Some(3000)),
+            ("9:cpu,memory:/docker/1\n1:name=systemd:/\n", Some(5000)),
+            ("3:cpu:/docker/1\n", None),
+            ("", None),
+        ] {
+            assert_eq!(group_limit(groups, read), limit, "{groups}");
+        }
+        assert!(memory_available().is_some_and(|bytes| bytes > 16 << 20));
     }
 
     #[test]
