@@ -12,9 +12,9 @@ use scratch::Scratch;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -417,6 +417,46 @@ fn a_password_file_that_breaks_leaves_the_users_of_before() {
     }
     assert!(line.contains("line 1: no colon"), "{line}");
     assert_eq!(daemon.ask("set a 0 0 6\r\nann pw\r\n"), "STORED\r\n");
+}
+
+#[test]
+fn a_password_file_that_others_can_read_is_warned_about() {
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+        let file = scratch_path("mode-users");
+        fs::write(&*file, "ann:pw").unwrap();
+        fs::set_permissions(&*file, fs::Permissions::from_mode(mode)).unwrap();
+        let daemon = Daemon::start("mode", &format!("-Y {}", file.display()));
+        let (_, said) = daemon.end_by("-TERM");
+        assert_eq!(said.contains("others can read"), warned, "{mode:o}: {said}");
+    }
+}
+
+/// The system keeps a process's files from its own user if it would not write its core.
+#[test]
+fn core_files_are_written_of_a_server_that_has_changed_its_user() {
+    let mut child = command("-r -u nobody -l 127.0.0.1 -p -1")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let of_process = |name: &str| PathBuf::from(format!("/proc/{}/{name}", child.id()));
+    eventually("signals are caught", || {
+        let status = fs::read_to_string(of_process("status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << 14) != 0)
+    });
+    let status = fs::read_to_string(of_process("status")).unwrap();
+    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let uid: u32 = uid
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_ne!(uid, 0, "it has changed its user");
+    assert_eq!(fs::metadata(of_process("stat")).unwrap().uid(), uid);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -14,12 +14,13 @@ mod scratch;
 use nuthatch::base::settings::Settings;
 use nuthatch::server::{EXIT_OS, EXIT_USAGE, Running, Server, process};
 use scratch::Scratch;
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Type};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -562,6 +563,35 @@ fn a_unix_socket_serves_with_its_mode_and_is_removed() {
     assert_eq!(failure.code, EXIT_OS);
     server.stop().unwrap();
     assert!(!path.exists());
+}
+
+/// A server that accepts nobody, and has as many clients waiting as it may.
+#[test]
+fn a_probe_of_a_socket_whose_server_hangs_does_not_hang() {
+    let path = scratch_path("hung");
+    let socket = |address: &socket2::SockAddr| {
+        let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(address).map(|()| socket)
+    };
+    let hung = socket2::Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let address = socket2::SockAddr::unix(&*path).unwrap();
+    hung.bind(&address).unwrap();
+    hung.listen(0).unwrap();
+    let mut waiting = vec![];
+    while let Ok(client) = socket(&address) {
+        waiting.push(client);
+    }
+    let unix = Settings {
+        unix_socket: Some(path.to_path_buf()),
+        ..settings()
+    };
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(Server::bind(unix).err().map(|failure| failure.message)));
+    let failure = receiver.recv_timeout(PATIENCE).expect("the probe hangs");
+    let message = failure.expect("took a living server's socket");
+    assert!(message.contains("in use"), "{message}");
+    assert!(path.exists());
 }
 
 #[test]

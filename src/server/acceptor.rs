@@ -167,15 +167,44 @@ impl Acceptor {
     }
 }
 
+/// What an accept that failed means for the next one. An error that is not known to be one
+/// client's may come back at once and for ever: it makes a pause, as want of descriptors does.
 fn after_accept_error(error: &io::Error) -> Attempt {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return Attempt::Nobody;
+    }
+    debug!("accept failed: {error}");
     match error.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) => Attempt::NoRoom,
-        _ if error.kind() == io::ErrorKind::WouldBlock => Attempt::Nobody,
-        // The client left between its arrival and our look, or its network failed: the next one
-        // may be fine.
-        _ => {
-            debug!("accept failed: {error}");
-            Attempt::Client
+        // The client left between its arrival and our look, or its network failed, or a firewall
+        // does not want it: the next one may be fine. The list is that of accept(2).
+        Some(
+            libc::ECONNABORTED
+            | libc::EINTR
+            | libc::EPERM
+            | libc::EPROTO
+            | libc::ENOPROTOOPT
+            | libc::EOPNOTSUPP
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ENONET,
+        ) => Attempt::Client,
+        _ => Attempt::NoRoom,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_may_last_makes_a_pause() {
+        let after = |code| after_accept_error(&io::Error::from_raw_os_error(code));
+        assert!(matches!(after(libc::EAGAIN), Attempt::Nobody));
+        assert!(matches!(after(libc::ECONNABORTED), Attempt::Client));
+        for code in [libc::EMFILE, libc::ENOMEM, libc::EBADF, libc::EINVAL] {
+            assert!(matches!(after(code), Attempt::NoRoom), "{code}");
         }
     }
 }

@@ -30,6 +30,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Bytes read in one turn at most. Large enough that a big value comes in few system calls, small
 /// enough that a turn takes well under a millisecond.
@@ -281,9 +282,13 @@ impl Connection {
     }
 
     /// Sends what it can of the held replies and drops the rest of the conversation; `true` once
-    /// nothing is left to send. For the time between the order to stop and the end.
-    pub(crate) fn wind_up(&mut self, desk: &mut Desk) -> bool {
+    /// nothing is left to send, or `deadline` has passed. For the time between the order to stop
+    /// and the end.
+    pub(crate) fn wind_up(&mut self, desk: &mut Desk, deadline: Instant) -> bool {
         for _ in 0..WIND_UP_MAX {
+            if Instant::now() >= deadline {
+                break;
+            }
             match self.send_held(desk) {
                 Sent::Enough => {}
                 Sent::Blocked => return false,

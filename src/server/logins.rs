@@ -8,9 +8,10 @@ use crate::base::credentials::{Credentials, LINE_LEN_MAX, USERS_MAX};
 use crate::base::settings::Settings;
 use crate::server::Failure;
 use crate::session::Shared;
-use log::{error, info};
+use log::{error, info, warn};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Exit code for a password file that cannot be used.
@@ -18,6 +19,9 @@ const EXIT_BAD_FILE: u8 = 1;
 
 /// Bytes of a file at most: every line full, and as many empty ones.
 const FILE_LEN_MAX: u64 = (USERS_MAX * (LINE_LEN_MAX + 4)) as u64;
+
+/// Permissions of those who are neither owner nor group: to read and to write.
+const OTHERS: u32 = 0o006;
 
 /// The users of the file that `settings` names; nobody, if it names none.
 pub(crate) fn load(settings: &Settings) -> Result<Credentials, Failure> {
@@ -47,14 +51,21 @@ pub(crate) fn reload(shared: &Shared) {
 }
 
 fn read(path: &Path) -> Result<Credentials, String> {
-    let mut text = vec![];
-    File::open(path)
-        .and_then(|file| file.take(FILE_LEN_MAX + 1).read_to_end(&mut text))
-        .map_err(|error| error.to_string())?;
+    let text = read_bytes(path).map_err(|error| error.to_string())?;
     if text.len() as u64 > FILE_LEN_MAX {
         return Err(format!("longer than {FILE_LEN_MAX} bytes"));
     }
     Credentials::parse(&text).map_err(|error| error.to_string())
+}
+
+fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.permissions().mode() & OTHERS != 0 {
+        warn!("\"{}\": others can read or change it", path.display());
+    }
+    let mut text = vec![];
+    file.take(FILE_LEN_MAX + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -273,7 +273,7 @@ impl Worker {
     fn drain(&mut self, events: &mut Events) -> io::Result<()> {
         let deadline = Instant::now() + DRAIN;
         for token in self.table.tokens() {
-            self.wind_up(token);
+            self.wind_up(token, deadline);
         }
         while self.table.len() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -283,7 +283,7 @@ impl Worker {
             self.wait(events, Some(left))?;
             self.read_mail();
             for event in events.iter() {
-                self.wind_up(event.token());
+                self.wind_up(event.token(), deadline);
             }
         }
         for token in self.table.tokens() {
@@ -292,11 +292,11 @@ impl Worker {
         Ok(())
     }
 
-    fn wind_up(&mut self, token: Token) {
+    fn wind_up(&mut self, token: Token, deadline: Instant) {
         let Some(connection) = self.table.get_mut(token) else {
             return;
         };
-        if !connection.wind_up(&mut self.desk) {
+        if !connection.wind_up(&mut self.desk, deadline) {
             self.watch(token);
             return;
         }
