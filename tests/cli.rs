@@ -9,11 +9,12 @@
 mod scratch;
 
 use scratch::Scratch;
-use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write, pipe};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -35,6 +36,7 @@ fn command(line: &str) -> Command {
     command
         .env_remove("MEMCACHED_PORT_FILENAME")
         .env_remove("MEMCACHED_SASL_PWDB")
+        .env_remove("NOTIFY_SOCKET")
         .env_remove("JOURNAL_STREAM");
     command
 }
@@ -253,7 +255,31 @@ fn under_the_journal_lines_carry_their_priority() {
     let path = scratch_path("journal");
     let line = format!("-v -u root -s {}", path.display());
     let mut command = command(&line);
+    let (mut reader, writer) = pipe().unwrap();
+    let writer = File::from(OwnedFd::from(writer));
+    let pipe = writer.metadata().unwrap();
     let child = command
+        .env("JOURNAL_STREAM", format!("{}:{}", pipe.dev(), pipe.ino()))
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    drop(command);
+    let mut daemon = Daemon { child, path };
+    eventually("the server listens", || {
+        UnixStream::connect(&*daemon.path).is_ok()
+    });
+    signal_process("-TERM", daemon.child.id());
+    let mut said = String::new();
+    reader.read_to_string(&mut said).unwrap();
+    daemon.child.wait().unwrap();
+    assert_eq!(said, "<6>Exiting normally\n");
+}
+
+#[test]
+fn elsewhere_lines_carry_time_and_level_whatever_the_environment_says() {
+    let path = scratch_path("no-journal");
+    let line = format!("-v -u root -s {}", path.display());
+    let child = command(&line)
         .env("JOURNAL_STREAM", "8:1")
         .stderr(Stdio::piped())
         .spawn()
@@ -263,7 +289,46 @@ fn under_the_journal_lines_carry_their_priority() {
         UnixStream::connect(&*daemon.path).is_ok()
     });
     let (_, said) = daemon.end_by("-TERM");
-    assert!(said.contains("<6>Exiting normally"), "{said}");
+    let last = said.lines().last().unwrap();
+    let (time, rest) = last.split_once(' ').unwrap();
+    assert!(time.starts_with("20") && time.ends_with('Z'), "{last}");
+    assert_eq!(rest, "INFO  Exiting normally");
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let daemon = Daemon::start("stalled", "-vv");
+    for _ in 0..3000 {
+        assert_eq!(daemon.ask("get none\r\n"), "END\r\n");
+    }
+    let (code, said) = daemon.end_by("-TERM");
+    assert_eq!(code, Some(0));
+    assert!(
+        said.contains(" log lines were dropped\n"),
+        "nothing dropped"
+    );
+}
+
+#[test]
+fn systemd_is_told_when_clients_can_come_and_when_it_ends() {
+    let systemd = scratch_path("notify");
+    let socket = UnixDatagram::bind(&*systemd).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let path = scratch_path("notifying");
+    let mut child = command(&format!("-u root -s {}", path.display()))
+        .env("NOTIFY_SOCKET", &*systemd)
+        .spawn()
+        .unwrap();
+    let heard = || {
+        let mut message = [0; 100];
+        let len = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..len]).trim().to_string()
+    };
+    assert_eq!(heard(), "READY=1");
+    assert!(UnixStream::connect(&*path).is_ok());
+    signal_process("-TERM", child.id());
+    assert_eq!(heard(), "STOPPING=1");
+    child.wait().unwrap();
 }
 
 /// The ports that a finished port file names, by family.

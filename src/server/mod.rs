@@ -18,6 +18,7 @@ mod address;
 mod connection;
 mod datagram;
 mod listener;
+pub mod logging;
 mod logins;
 mod mailbox;
 mod maintenance;

@@ -6,10 +6,12 @@
 
 use crate::base::settings::Settings;
 use crate::server::listener::{bind_all, write_port_file};
+use crate::server::logging;
 use crate::server::logins;
 use crate::server::os::{self, Background, Detached};
 use crate::server::{Control, EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure, Server};
 use log::{debug, info, warn};
+use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::env;
@@ -54,6 +56,7 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     };
     let sockets = bind_all(&settings)?;
     let background = enter_background(&settings)?;
+    logging::write_by_thread().map_err(|error| Failure::os("cannot start a thread", &error))?;
     let lock_memory = settings.lock_memory;
     let pid_file = settings.pid_file.clone();
     let port_file = env::var_os(PORT_FILE).filter(|_| settings.unix_socket.is_none());
@@ -79,7 +82,9 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
             .map_err(|error| Failure::os("-d", &error))?;
     }
     let control = server.control();
+    tell_systemd(NotifyState::Ready);
     let result = server.run();
+    tell_systemd(NotifyState::Stopping);
     info!(
         "{}",
         if control.stops_gracefully() {
@@ -89,6 +94,12 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
         }
     );
     result
+}
+
+/// Says how far we are, where a unit of systemd's waits to hear it.
+fn tell_systemd(state: NotifyState<'_>) {
+    sd_notify::notify(false, &[state])
+        .unwrap_or_else(|error| warn!("cannot tell systemd: {error}"));
 }
 
 fn raise_limits(settings: &Settings) -> Result<(), Failure> {
