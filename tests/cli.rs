@@ -310,6 +310,53 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
 }
 
 #[test]
+fn each_request_and_reply_is_told_but_no_value_and_no_secret() {
+    let (daemon, _file) = with_users("told", "-vv", "ann:pw");
+    let ask = |request: &str| {
+        let mut stream = UnixStream::connect(&*daemon.path).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).unwrap();
+    };
+    ask(
+        "set a 0 0 4\r\nann s3cr3t\r\nlong-s3cr3t\r\nset a 0 0 6\r\nann pw\r\n\
+         set k 0 0 5\r\nvalue\r\nget k nothing\r\nmg k v\r\nbogus \x1b\r\nquit\r\n",
+    );
+    let (_, said) = daemon.end_by("-TERM");
+    let told: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.split_once(" DEBUG ")?.1.split_once(' '))
+        .filter(|(who, _)| who.starts_with(['<', '>']))
+        .map(|(who, what)| format!("{}{what}", &who[..1]))
+        .filter(|line| !line.contains("connection"))
+        .collect();
+    let expected = [
+        "<a login",
+        ">CLIENT_ERROR bad command line termination",
+        "<6 bytes before a login",
+        ">CLIENT_ERROR unauthenticated",
+        "<13 bytes before a login",
+        ">CLIENT_ERROR unauthenticated",
+        "<a login",
+        ">STORED",
+        "<set k 0 0 5",
+        ">STORED",
+        "<get k nothing",
+        ">sending key k",
+        ">END",
+        "<mg k v",
+        ">VA 5",
+        "<bogus \\x1b",
+        ">ERROR",
+        "<quit",
+    ];
+    assert_eq!(told, expected, "{said}");
+    assert!(!said.contains("cr3t") && !said.contains("ann pw"), "{said}");
+    assert!(said.contains(" DEBUG verbosity 2\n"), "{said}");
+}
+
+#[test]
 fn systemd_is_told_when_clients_can_come_and_when_it_ends() {
     let systemd = scratch_path("notify");
     let socket = UnixDatagram::bind(&*systemd).unwrap();

@@ -19,6 +19,7 @@
 use crate::base::clock::Now;
 use crate::base::part::{Gap, Part};
 use crate::server::Hub;
+use crate::server::narrator;
 use crate::server::os::{self, GAPS_MAX, PARTS_MAX};
 use crate::server::roster::{self, Client, Entry, Roll};
 use crate::server::socket::Socket;
@@ -28,6 +29,7 @@ use log::warn;
 use mio::event::Event;
 use std::io::{self, Read, Write};
 use std::mem;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -373,6 +375,7 @@ impl Connection {
         }
         let input = &desk.scratch[..left + received.input];
         let mut run = Run {
+            fd: self.socket.fd(),
             hub: &desk.hub,
             worker: desk.worker,
             lane: &mut desk.lane,
@@ -429,6 +432,7 @@ impl Connection {
     /// Runs on where the session gave way, without reading.
     fn resume(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
         let mut run = Run {
+            fd: self.socket.fd(),
             hub: &desk.hub,
             worker: desk.worker,
             lane: &mut desk.lane,
@@ -503,6 +507,7 @@ impl Connection {
 
 /// What the session is lent, apart from the input.
 struct Run<'a> {
+    fd: RawFd,
     hub: &'a Hub,
     worker: usize,
     lane: &'a mut Lane,
@@ -525,7 +530,8 @@ impl Run<'_> {
         };
         let mut consumed = 0;
         loop {
-            let step = session.advance(&mut context, &input[consumed..], self.output);
+            let rest = &input[consumed..];
+            let step = narrator::advance(self.fd, session, &mut context, rest, self.output);
             consumed += step.consumed;
             self.large |= step.large;
             if step.progress != Progress::Yield {

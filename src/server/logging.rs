@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A terminal that has been stopped, or a pipe that nobody reads, makes a write wait, and with it
-//! whoever writes: that must not be a worker. Until [`write_by_thread`] lines are written at once:
+//! whoever writes: that must not be a worker. Until `write_by_thread` lines are written at once:
 //! the process may still fork, and threads would be lost.
 
 use crate::base::settings::Settings;

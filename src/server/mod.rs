@@ -22,6 +22,7 @@ pub mod logging;
 mod logins;
 mod mailbox;
 mod maintenance;
+mod narrator;
 mod os;
 pub mod process;
 mod roster;

@@ -10,7 +10,8 @@ use crate::server::logging;
 use crate::server::logins;
 use crate::server::os::{self, Background, Detached};
 use crate::server::{Control, EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure, Server};
-use log::{debug, info, warn};
+use crate::stats::{Adjusted, Sink, report_settings};
+use log::{Level, debug, info, log_enabled, warn};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -45,7 +46,7 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
         os::stay_dumpable().unwrap_or_else(|error| warn!("-r: no core files: {error}"));
     }
     let settings = with_absolute_paths(settings)?;
-    debug!("{settings:?}");
+    tell_settings(&settings);
     let users = logins::load(&settings)?;
     // Whoever can connect may also send a signal, so signals are caught before sockets open. With
     // -d nobody does before the parent has exited, and the parent should die of signals.
@@ -94,6 +95,29 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
         }
     );
     result
+}
+
+/// Tells the settings one by one, under the names and in the order of `stats settings`.
+fn tell_settings(settings: &Settings) {
+    struct Lines;
+    impl Sink for Lines {
+        fn stat(&mut self, name: &str, value: &str) {
+            debug!("{name} {value}");
+        }
+    }
+    if !log_enabled!(Level::Debug) {
+        return;
+    }
+    let store = &settings.store;
+    let adjusted = Adjusted {
+        verbosity: settings.verbosity,
+        detail: settings.detail_enabled,
+        memory_limit: store.memory_limit,
+        automove: store.automove,
+        automove_ratio: settings.shown.slab_automove_ratio,
+        automove_window_s: store.automove_window_s,
+    };
+    report_settings(&mut Lines, settings, adjusted);
 }
 
 /// Says how far we are, where a unit of systemd's waits to hear it.

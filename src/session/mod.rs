@@ -212,6 +212,31 @@ impl Session {
         }
     }
 
+    /// The same, of one request or one piece of a longer one; `Yield` if more may be done.
+    pub fn advance_one(
+        &mut self,
+        context: &mut Context<'_>,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Advance {
+        let mut turn = Turn::new(context, input, out);
+        turn.guest = self.guest;
+        turn.commands_left = 1;
+        let step = self.step(&mut turn);
+        self.state = step.state;
+        Advance {
+            consumed: turn.at,
+            progress: step.stop.unwrap_or(Progress::Yield),
+            large: turn.large || self.receives_large(),
+        }
+    }
+
+    /// Whether the next byte begins a request.
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        matches!(self.state, State::Command)
+    }
+
     fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         match mem::take(&mut self.state) {
             State::Command => self.commands(turn),

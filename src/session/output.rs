@@ -219,6 +219,18 @@ impl Output {
         }
     }
 
+    /// Where the next reply begins: for [`since`](Self::since), until something is sent.
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes appended since then, large values left out.
+    #[must_use]
+    pub fn since(&self, mark: usize) -> &[u8] {
+        &self.bytes[mark..]
+    }
+
     /// Where to append bytes. Nothing in it may be changed or removed.
     #[inline]
     pub(super) fn bytes_mut(&mut self) -> &mut Vec<u8> {
