@@ -24,6 +24,8 @@
 //! | 2.5   | eviction: an entry in the ring, 2 or 3 bytes; the rest are header bits            |
 //! | 0.3   | a stripe and its hints, 512 bytes for every 512 KiB, and ends of pages            |
 //!
+//! The index grows and shrinks by buckets, within the same budget.
+//!
 //! The limit changes at run time, up to [`LIMIT_GROWTH`] times what it was at the start. How memory
 //! is cut up does not: page size, classes and stripes stay those of the first limit.
 //!

@@ -42,7 +42,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 
-/// The index's class: its chunks are segments, which never move and hold no items.
+/// The index's class: its chunks are segments, which hold no items.
 pub(crate) const INDEX: ClassId = ClassId(0);
 
 /// Pages that are looked at in search of an empty one, under the class's lock.

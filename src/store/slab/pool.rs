@@ -6,14 +6,13 @@
 //!
 //! The limit changes at run time. Address space is reserved for more pages than it allows at the
 //! start, so it can rise; when it falls, pages in use become free and free ones cold: their memory
-//! goes back to the system. A page's place does not matter for that, so what cannot move (the
-//! index) never has to.
+//! goes back to the system. A page's place does not matter for that.
 
 use crate::store::slab::{INDEX, Page, PageId, Slabs};
 use std::sync::atomic::Ordering;
 
-/// Pages, at most, that items keep when the index alone fills a lowered limit: the index does not
-/// shrink, and a cache that can store nothing is of no use.
+/// Pages, at most, that items keep when the index alone fills a lowered limit: it becomes smaller
+/// only as they go, and a cache that can store nothing is of no use.
 const ITEM_PAGES_MIN: u32 = 16;
 
 /// What the pool's lock guards.

@@ -187,6 +187,7 @@ mod tests {
     use crate::base::settings::StoreSettings;
     use crate::store::pages::readings::Readings;
     use crate::store::{Arith, ClassId, Fetch, Fetched, Lane, Store, StoreMode, StoreRequest};
+    use std::sync::Arc;
 
     /// A store of 8 MiB that is used cache-aside, with the background's work in between.
     struct Cache {
@@ -303,6 +304,25 @@ mod tests {
         let few = fresh.items - fresh.items / 50;
         assert!(after.items > few, "{} of {}", after.items, fresh.items);
         cache.lane.store().validate();
+    }
+
+    #[test]
+    fn the_index_makes_room_for_a_lowered_limit() {
+        let mut cache = Cache::new();
+        for number in 0..200_000 {
+            cache.ask(&format!("t{number}"), 1);
+        }
+        let store = Arc::clone(cache.lane.store());
+        assert!(store.snapshot().index_bytes > 2 << 20, "more than is left");
+        assert!(store.set_memory_limit(2 << 20));
+        for second in 0..30 {
+            cache.now = Now::at_second(100 + second);
+            while cache.lane.maintain(cache.now) {}
+        }
+        let slabs = &store.table.slabs;
+        let used = u64::from(slabs.pages_used()) * slabs.geometry.page_size() as u64;
+        assert!(used <= 2 << 20, "{used}");
+        store.validate();
     }
 
     #[test]

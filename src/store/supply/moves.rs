@@ -258,8 +258,8 @@ impl Supply {
     }
 
     /// Goes on with page moves, or begins one: towards a lowered limit, for the page that is kept
-    /// free, by order, of what a class does not need, for balance. True if there is more to do at
-    /// once.
+    /// free, by order, of what a class or the index does not need, for balance. True if there is
+    /// more to do at once.
     pub(crate) fn move_pages(&self, seat: Seat<'_>, now: Now) -> bool {
         let table = seat.table;
         let Some(mut mover) = self.mover.try_lock() else {
@@ -271,16 +271,17 @@ impl Supply {
             }
             return true;
         }
+        let merged = merge_buckets(table, &mut mover.stripe);
         if table.slabs.is_over_limit() {
-            return self.shrink(table, &mut mover);
+            return self.shrink(table, &mut mover) || merged;
         }
         if table.slabs.lacks_reserve() && self.evict && self.begin_reserve(table, &mut mover) {
             return true;
         }
-        if self.follow_order(seat, &mut mover) || merge_buckets(table, &mut mover.stripe) {
+        if self.follow_order(seat, &mut mover) {
             return true;
         }
-        self.begin_by_itself(table, &mut mover, now)
+        self.begin_by_itself(table, &mut mover, now) || merged
     }
 
     /// Begins to bring memory nearer to a lowered limit by a page, or does it with a free one.
