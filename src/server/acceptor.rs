@@ -6,7 +6,7 @@ use crate::server::listener::Listener;
 use crate::server::mailbox::{Message, WAKE};
 use log::{debug, info};
 use mio::{Events, Poll, Token};
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -136,7 +136,7 @@ impl Acceptor {
             .rejected_connections
             .fetch_add(1, Ordering::Relaxed);
         // An empty socket buffer always has room for a line; a peer already gone needs none.
-        if let Err(error) = arrival.socket.write(REFUSAL) {
+        if let Err(error) = arrival.transport.write(REFUSAL) {
             debug!("cannot tell a client that there is no room: {error}");
         }
     }

@@ -11,9 +11,9 @@
 //! as many as it says. What is no whole request, or no request of ours, is dropped without a word,
 //! and so is what the network takes no more of: UDP promises nothing.
 
-use crate::server::connection::Desk;
 use crate::server::listener::ListenerInfo;
 use crate::server::roster::Entry;
+use crate::server::workbench::Workbench;
 use crate::session::{Context, Output, Progress, answer_datagram};
 use log::debug;
 use mio::net::UdpSocket;
@@ -68,11 +68,11 @@ impl DatagramSocket {
 
     /// Answers what is waiting, up to a batch; `Some` if the process is to stop, and whether
     /// gracefully.
-    pub(crate) fn serve(&mut self, desk: &mut Desk) -> Option<bool> {
+    pub(crate) fn serve(&mut self, bench: &mut Workbench) -> Option<bool> {
         for _ in 0..BATCH_LEN {
-            match self.socket.recv_from(&mut desk.scratch) {
+            match self.socket.recv_from(&mut bench.scratch) {
                 Ok((len, peer)) => {
-                    if let Progress::Shutdown { graceful } = self.answer(desk, len, peer) {
+                    if let Progress::Shutdown { graceful } = self.answer(bench, len, peer) {
                         return Some(graceful);
                     }
                 }
@@ -91,29 +91,29 @@ impl DatagramSocket {
     }
 
     /// Answers the datagram of `len` bytes in the scratch buffer.
-    fn answer(&self, desk: &mut Desk, len: usize, peer: SocketAddr) -> Progress {
-        let shared = &desk.hub.shared;
-        let counters = &shared.counters[desk.worker];
+    fn answer(&self, bench: &mut Workbench, len: usize, peer: SocketAddr) -> Progress {
+        let shared = &bench.hub.shared;
+        let counters = &shared.counters[bench.worker];
         counters.bytes_read.add(len as u64);
         let now = shared.clock.now();
         self.entry.set_active(now.ticks);
-        let Some((id, requests)) = parse(&desk.scratch[..len]) else {
+        let Some((id, requests)) = parse(&bench.scratch[..len]) else {
             return Progress::NeedInput;
         };
-        let roll = desk.hub.roster.roll(desk.worker);
+        let roll = bench.hub.roster.roll(bench.worker);
         self.entry.set_peer(Some(peer));
         roll.serve(self.fd());
         let mut context = Context {
             shared,
-            lane: &mut desk.lane,
+            lane: &mut bench.lane,
             counters,
             now,
         };
         let protocol = self.info.protocol;
-        let progress = answer_datagram(&mut context, protocol, requests, &mut desk.output);
+        let progress = answer_datagram(&mut context, protocol, requests, &mut bench.output);
         roll.rest();
         self.entry.set_peer(None);
-        let reply = take(&mut desk.output);
+        let reply = take(&mut bench.output);
         let sent = self.send(id, &reply, peer);
         counters.bytes_written.add(sent);
         progress

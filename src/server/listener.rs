@@ -5,7 +5,6 @@ use crate::server::address::{Endpoint, ListenSpec};
 use crate::server::connection::Arrival;
 use crate::server::datagram::DatagramSocket;
 use crate::server::roster::{Client, Entry, display};
-use crate::server::socket::Socket;
 use crate::server::{EXIT_OS, EXIT_USAGE, Failure};
 use log::{debug, info, warn};
 use mio::net::{TcpListener, UdpSocket, UnixListener};
@@ -68,18 +67,18 @@ impl Listener {
             peer: None,
             local: None,
         };
-        let socket = match &self.door {
+        let transport = match &self.door {
             Door::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 client.peer = Some(peer);
                 if self.is_wildcard() {
                     client.local = stream.local_addr().ok();
                 }
-                Socket::Tcp(stream)
+                stream.into()
             }
-            Door::Unix(listener, _) => Socket::Unix(listener.accept()?.0),
+            Door::Unix(listener, _) => listener.accept()?.0.into(),
         };
-        Ok(Arrival { socket, client })
+        Ok(Arrival { transport, client })
     }
 
     /// Whether clients can have reached it at different addresses of this machine.

@@ -3,7 +3,7 @@
 //! ```text
 //!   main thread            worker 0..N            maintenance
 //!   ┌──────────┐  mailbox  ┌──────────────┐       ┌─────────────────┐
-//!   │ acceptor ├──────────▶│ poll, desk,  │       │ clock, store    │
+//!   │ acceptor ├──────────▶│ poll, bench, │       │ clock, store    │
 //!   │          │           │ connections  │       │ background work │
 //!   └────▲─────┘           └──────┬───────┘       └────────┬────────┘
 //!        │ stop, room             │                        │
@@ -24,8 +24,9 @@ mod maintenance;
 mod os;
 pub mod process;
 mod roster;
-mod socket;
 mod table;
+mod transport;
+mod workbench;
 mod worker;
 
 pub use address::{Endpoint, ListenSpec};

@@ -18,12 +18,13 @@
 
 use crate::base::clock::TICKS_PER_SECOND;
 use crate::server::Hub;
-use crate::server::connection::{Arrival, Connection, Desk, Turn};
+use crate::server::connection::{Arrival, Connection, Turn};
 use crate::server::datagram::DatagramSocket;
 use crate::server::mailbox::{Message, WAKE};
 use crate::server::table::Table;
+use crate::server::workbench::Workbench;
 use log::debug;
-use mio::event::{Event, Source};
+use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
 use std::collections::VecDeque;
 use std::io;
@@ -52,7 +53,7 @@ pub(crate) struct Worker {
     hub: Arc<Hub>,
     number: usize,
     poll: Poll,
-    desk: Desk,
+    bench: Workbench,
     table: Table<Connection>,
     /// UDP sockets that are this worker's.
     datagrams: Vec<DatagramSocket>,
@@ -71,12 +72,12 @@ impl Worker {
         poll: Poll,
         datagrams: Vec<DatagramSocket>,
     ) -> Self {
-        let desk = Desk::new(Arc::clone(&hub), number);
+        let bench = Workbench::new(Arc::clone(&hub), number);
         Self {
             hub,
             number,
             poll,
-            desk,
+            bench,
             table: Table::default(),
             datagrams,
             ready: VecDeque::new(),
@@ -145,15 +146,12 @@ impl Worker {
         let name = &self.hub.listeners[usize::from(arrival.client.listener)].name;
         debug!(
             "<{} new client connection through {name}",
-            arrival.socket.fd()
+            arrival.transport.fd()
         );
-        let token = self.table.insert(Connection::new(arrival, &self.desk));
+        let token = self.table.insert(Connection::new(arrival, &self.bench));
         let connection = self.table.get_mut(token).expect("inserted above");
         let registry = self.poll.registry();
-        if let Err(error) = connection
-            .socket()
-            .register(registry, token, Interest::READABLE)
-        {
+        if let Err(error) = connection.transport().register(registry, token) {
             debug!("cannot watch a new connection: {error}");
             self.close(token);
         }
@@ -181,7 +179,7 @@ impl Worker {
             return;
         };
         let rounds = if alone { ROUNDS_ALONE } else { ROUNDS_SHARED };
-        match connection.turn(&mut self.desk, rounds) {
+        match connection.turn(&mut self.bench, rounds) {
             Turn::Wait => self.watch(token),
             Turn::Again => {
                 connection.queued = true;
@@ -207,7 +205,7 @@ impl Worker {
     /// Answers a batch of datagrams of each socket that has some.
     fn serve_datagrams(&mut self) {
         for socket in self.datagrams.iter_mut().filter(|socket| socket.pending) {
-            if let Some(graceful) = socket.serve(&mut self.desk) {
+            if let Some(graceful) = socket.serve(&mut self.bench) {
                 self.hub.stop(graceful);
             }
         }
@@ -218,13 +216,11 @@ impl Worker {
         let Some(connection) = self.table.get_mut(token) else {
             return;
         };
-        if !connection.is_blocked() || connection.watches_writable {
+        if !connection.is_blocked() {
             return;
         }
-        connection.watches_writable = true;
-        let interest = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
-        if let Err(error) = connection.socket().reregister(registry, token, interest) {
+        if let Err(error) = connection.transport().watch_writable(registry, token) {
             debug!("cannot watch a connection for writing: {error}");
             self.close(token);
         }
@@ -235,11 +231,11 @@ impl Worker {
         let Some(mut connection) = self.table.remove(token) else {
             return;
         };
-        connection.hang_up(&mut self.desk);
+        connection.hang_up(&mut self.bench);
         let name = &self.hub.listeners[usize::from(connection.listener())].name;
         debug!(
             "<{} connection through {name} closed",
-            connection.socket().fd()
+            connection.transport().fd()
         );
         drop(connection);
         self.hub.connection_closed();
@@ -298,13 +294,13 @@ impl Worker {
         let Some(connection) = self.table.get_mut(token) else {
             return;
         };
-        if !connection.wind_up(&mut self.desk) {
+        if !connection.wind_up(&mut self.bench) {
             self.watch(token);
             return;
         }
-        let ended = connection.socket().shutdown_write().is_err();
+        let ended = connection.transport().shutdown_write().is_err();
         // Whoever keeps sending keeps raising edges, so one read per edge is enough.
-        if ended || connection.discard_input(&mut self.desk) {
+        if ended || connection.discard_input(&mut self.bench) {
             self.close(token);
         }
     }

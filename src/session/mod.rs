@@ -67,6 +67,11 @@ pub const OUTPUT_MARK: usize = 256 << 10;
 /// Bytes of a value that are worth receiving where they will lie.
 const GAP_MIN: u32 = 8 << 10;
 
+/// Bytes read at once where large values are expected: a request's line and the value's beginning.
+/// What follows of the value is then received where it will lie, and not copied there. A connection
+/// that has said nothing yet gets no more, either.
+const HEAD_LEN: usize = 4 << 10;
+
 /// How far a call got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
@@ -74,8 +79,20 @@ pub struct Advance {
     pub consumed: usize,
     /// Why it went no further.
     pub progress: Progress,
-    /// A large value has come or begun to: likely the next one is as large.
-    pub large: bool,
+}
+
+/// What a session wants read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextRead {
+    /// Requests: at most so many bytes.
+    Bytes(usize),
+    /// A value, to where it will lie, and what follows it.
+    Value {
+        /// How many gaps there are for the kernel to write.
+        gaps: usize,
+        /// How many bytes of requests may be read after them.
+        rest: usize,
+    },
 }
 
 /// Why a call went no further, and what the connection is to do.
@@ -156,6 +173,8 @@ enum State {
 pub struct Session {
     grammar: Grammar,
     state: State,
+    /// Large values have been coming: likely the next one is as large.
+    large: bool,
 }
 
 impl Session {
@@ -171,6 +190,7 @@ impl Session {
         Self {
             grammar: Grammar::Unheard(choice),
             state: State::Command,
+            large: false,
         }
     }
 
@@ -181,15 +201,17 @@ impl Session {
         input: &[u8],
         out: &mut Output,
     ) -> Advance {
+        // Small requests that fill a read end the expectation of large ones.
+        let stays = input.len() < HEAD_LEN || matches!(self.state, State::Upload(_));
         let mut turn = Turn::new(context, input, out);
         loop {
             let step = self.step(&mut turn);
             self.state = step.state;
             if let Some(progress) = step.stop {
+                self.large = turn.large || self.large && stays;
                 return Advance {
                     consumed: turn.at,
                     progress,
-                    large: turn.large || self.receives_large(),
                 };
             }
         }
@@ -243,35 +265,42 @@ impl Session {
         }
     }
 
-    fn receives_large(&self) -> bool {
-        matches!(&self.state, State::Upload(upload) if upload.large)
-    }
-
-    /// Whether so much of a value is missing that it is worth receiving where it will lie.
-    #[must_use]
-    pub fn awaits_much(&self) -> bool {
-        matches!(&self.state, State::Upload(upload) if upload.missing() >= GAP_MIN)
-    }
-
-    /// Where the next bytes of the value go that is coming in, for the kernel to write, at most
-    /// `most` of them. Returns how many of `gaps` there are, and whether all that is missing has
-    /// room in them.
-    ///
-    /// Tell [`filled`](Self::filled) how many bytes came, before anything else.
-    pub fn gaps<'a>(
+    /// What to read next. For a large value that is coming in it is the value itself: then `gaps`
+    /// has been given the places, for at most `most` bytes, and [`filled`](Self::filled) must be
+    /// told how many bytes came, before anything else.
+    pub fn next_read<'a>(
         &mut self,
         lane: &'a mut Lane,
         most: u32,
         gaps: &mut [Gap<'a>],
         now: Now,
-    ) -> (usize, bool) {
-        let State::Upload(upload) = &mut self.state else {
-            return (0, false);
+    ) -> NextRead {
+        let bytes = match self.grammar {
+            Grammar::Unheard(_) | Grammar::Login => HEAD_LEN,
+            _ if self.large => HEAD_LEN,
+            _ => usize::MAX,
         };
-        let missing = usize_from(u64::from(upload.missing()));
+        let State::Upload(upload) = &mut self.state else {
+            return NextRead::Bytes(bytes);
+        };
+        let missing = upload.missing();
+        if missing < GAP_MIN {
+            return NextRead::Bytes(bytes);
+        }
         let count = upload.gaps(lane, most, gaps, now);
         let room: usize = gaps[..count].iter().map(Gap::len).sum();
-        (count, room == missing)
+        match count {
+            // There is no memory: reading on finds that out.
+            0 => NextRead::Bytes(bytes),
+            gaps => NextRead::Value {
+                gaps,
+                rest: if room == usize_from(u64::from(missing)) {
+                    bytes
+                } else {
+                    0
+                },
+            },
+        }
     }
 
     /// `count` bytes of the value are in the gaps.

@@ -176,8 +176,6 @@ pub(super) struct Upload {
     finish: Kept,
     /// What must follow.
     trailer: &'static [u8],
-    /// It is worth receiving where it will lie.
-    pub(super) large: bool,
     /// Its key: the line that named it is gone.
     key: Box<[u8]>,
 }
@@ -256,7 +254,6 @@ fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: &Incoming<'_>) -> State {
             inner,
             finish: finish.keep(),
             trailer: finish.trailer(),
-            large: usize_from(u64::from(*value_len)) >= LARGE_MIN,
             key: key.key.as_bytes().into(),
         })),
         Err(error) => refuse(turn, incoming, error),
