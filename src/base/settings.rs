@@ -44,6 +44,8 @@ pub struct Settings {
     pub protocol: ProtocolChoice,
     /// Seconds after which an idle connection is closed (`-o idle_timeout`); 0 never.
     pub idle_timeout_s: u32,
+    /// Bytes that all connections may hold together (`-o conn_memory`); `None` for the default.
+    pub conn_memory: Option<u64>,
     /// Prefix delimiter (`-D`).
     pub prefix_delimiter: u8,
     /// Whether prefix statistics are on from the start (`-D` turns them on).
@@ -207,7 +209,18 @@ pub struct ShownSettings {
     pub track_sizes: bool,
 }
 
+/// What connections may hold at least, where nothing else is asked for.
+const CONN_MEMORY_MIN: u64 = 16 << 20;
+
 impl Settings {
+    /// Bytes of requests and replies that connections may hold together: 2 % of the memory for
+    /// items, or 16 MiB where that is more.
+    #[must_use]
+    pub fn conn_memory_limit(&self) -> u64 {
+        let default = (self.store.memory_limit / 50).max(CONN_MEMORY_MIN);
+        self.conn_memory.unwrap_or(default)
+    }
+
     /// The password file: one serves both protocols.
     #[must_use]
     pub fn login_file(&self) -> Option<&Path> {
@@ -256,6 +269,7 @@ impl Default for Settings {
             shutdown_enabled: false,
             protocol: ProtocolChoice::Auto,
             idle_timeout_s: 0,
+            conn_memory: None,
             prefix_delimiter: b':',
             detail_enabled: false,
             daemonize: false,

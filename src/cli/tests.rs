@@ -157,6 +157,10 @@ fn suboptions_come_in_lists_and_repeat() {
         settings("-o eviction=s3").store.policy,
         EvictionPolicy::S3Clock
     );
+    for (line, limit) in [("", 16 << 20), ("-m 2g", (2 << 30) / 50)] {
+        assert_eq!(settings(line).conn_memory_limit(), limit, "{line}");
+    }
+    assert_eq!(settings("-o conn_memory=3m").conn_memory_limit(), 3 << 20);
 }
 
 #[test]
@@ -235,6 +239,11 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
         ("-o foo", 1, "Illegal suboption \"foo\""),
         ("-o idle_timeout", 1, "-o idle_timeout: needs a value"),
         ("-o idle_timeout=x", 1, "-o idle_timeout x: not a number"),
+        (
+            "-o conn_memory=1000k",
+            1,
+            "-o conn_memory=1000k: must be a size from 1m",
+        ),
         ("-o hashpower=11", 1, "-o hashpower 11: must be at least 12"),
         (
             "-o slab_automove_ratio=2",

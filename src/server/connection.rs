@@ -19,6 +19,7 @@
 
 use crate::base::clock::Now;
 use crate::base::part::Gap;
+use crate::server::budget::Holding;
 use crate::server::os::GAPS_MAX;
 use crate::server::roster::{self, Client, Entry};
 use crate::server::transport::{Sent, Transport};
@@ -26,7 +27,6 @@ use crate::server::workbench::{READ_LEN, Workbench};
 use crate::session::{NextRead, Output, Progress, Session};
 use mio::event::Event;
 use std::io;
-use std::mem;
 use std::sync::Arc;
 
 /// Turns' worth of sending that a stopping worker spends on one client at a time (64 MiB).
@@ -75,6 +75,17 @@ struct Saved {
     runnable: bool,
 }
 
+impl Saved {
+    /// Gives memory back once half of it is not needed any more, and all of it at the end: what is
+    /// left then is part of one request.
+    fn compact(&mut self) {
+        if !self.runnable || self.from * 2 >= self.bytes.len() {
+            self.bytes = self.bytes[self.from..].to_vec();
+            self.from = 0;
+        }
+    }
+}
+
 /// One client's connection.
 pub(crate) struct Connection {
     transport: Transport,
@@ -82,6 +93,8 @@ pub(crate) struct Connection {
     saved: Saved,
     /// Replies that the transport did not take. Boxed: most connections never need it.
     held: Option<Box<Output>>,
+    /// What the budget has been told that it holds.
+    holding: Holding,
     /// What to do once `held` is sent, where that is more than carrying on.
     ending: Option<Turn>,
     /// Clock tick of the last bytes received.
@@ -108,6 +121,7 @@ impl Connection {
             session: Session::new(protocol),
             saved: Saved::default(),
             held: None,
+            holding: Holding::default(),
             ending: None,
             last_active: ticks,
             entry,
@@ -154,7 +168,34 @@ impl Connection {
         let turn = self.take_turn(bench, rounds);
         bench.roll().rest();
         self.show_state();
+        self.account(bench);
         turn
+    }
+
+    /// Clock tick of the last bytes received.
+    pub(crate) fn last_active(&self) -> u64 {
+        self.last_active
+    }
+
+    /// What it holds.
+    pub(crate) fn holding(&self) -> Holding {
+        self.holding
+    }
+
+    /// Tells the budget what the turn has left behind: nothing, mostly.
+    fn account(&mut self, bench: &mut Workbench) {
+        let held = self.held.as_deref();
+        let now = Holding {
+            input: self.saved.bytes.capacity() as u64,
+            output: held.map_or(0, Output::capacity) as u64,
+            pinned: self.session.uploaded() + held.map_or(0, Output::pinned),
+        };
+        if now != self.holding {
+            let (budget, shared) = (&bench.hub.budget, &bench.hub.shared);
+            budget.change(shared, self.holding, now);
+            self.holding = now;
+            bench.grew = true;
+        }
     }
 
     /// Tells `stats conns` where the turn has left the conversation.
@@ -180,10 +221,11 @@ impl Connection {
         if let Some(ending) = self.ending {
             return ending;
         }
+        let share = bench.begin_turn();
         let next = if self.saved.runnable {
             self.resume(bench, rounds)
         } else {
-            self.receive(bench, rounds)
+            self.receive(bench, share, rounds)
         };
         match self.send(bench) {
             Sent::All => next,
@@ -227,21 +269,23 @@ impl Connection {
     /// Gives back what the conversation holds. The last call.
     pub(crate) fn hang_up(&mut self, bench: &mut Workbench) {
         self.session.hang_up(&mut bench.lane);
+        let (budget, shared) = (&bench.hub.budget, &bench.hub.shared);
+        budget.change(shared, self.holding, Holding::default());
         bench.roll().leave(&self.entry);
     }
 
     /// Reads and runs what came. Where that was only the beginning of more, a large value likely,
     /// reads once more.
-    fn receive(&mut self, bench: &mut Workbench, rounds: u32) -> Turn {
-        let (next, was_head) = self.receive_once(bench, rounds);
+    fn receive(&mut self, bench: &mut Workbench, share: usize, rounds: u32) -> Turn {
+        let (next, was_head) = self.receive_once(bench, share, rounds);
         if was_head && next == Turn::Again && !self.saved.runnable {
-            return self.receive_once(bench, rounds).0;
+            return self.receive_once(bench, share, rounds).0;
         }
         next
     }
 
     /// Reads once and runs what came; and whether less was asked for than there is room.
-    fn receive_once(&mut self, bench: &mut Workbench, rounds: u32) -> (Turn, bool) {
+    fn receive_once(&mut self, bench: &mut Workbench, share: usize, rounds: u32) -> (Turn, bool) {
         let left = self.saved.bytes.len() - self.saved.from;
         if !self.transport.is_readable() {
             return (Turn::Wait, false);
@@ -251,7 +295,7 @@ impl Connection {
             return (Turn::Close, false);
         }
         let now = bench.hub.shared.clock.now();
-        let received = match self.read(bench, left, now) {
+        let received = match self.read(bench, left, share, now) {
             Ok(received) if received.count == 0 => return (Turn::Close, false),
             Ok(received) => received,
             Err(error) => return (after_read_error(&error), false),
@@ -276,8 +320,14 @@ impl Connection {
 
     /// Reads once: requests into the scratch buffer after the `left` bytes that will stand there,
     /// or what is missing of a value to where it will lie, and what follows it as requests.
-    fn read(&mut self, bench: &mut Workbench, left: usize, now: Now) -> io::Result<Received> {
-        let room = &mut bench.scratch[left..];
+    fn read(
+        &mut self,
+        bench: &mut Workbench,
+        left: usize,
+        share: usize,
+        now: Now,
+    ) -> io::Result<Received> {
+        let room = &mut bench.scratch[left..left + share];
         let mut gaps = [Gap::EMPTY; GAPS_MAX];
         match self
             .session
@@ -317,15 +367,7 @@ impl Connection {
         let (consumed, progress) = run.advance(&mut self.session, input, rounds);
         self.saved.from += consumed;
         let next = self.next(progress);
-        if !self.saved.runnable {
-            // What is left is part of one request: do not keep the whole batch's memory for it.
-            let rest = self.saved.bytes[self.saved.from..].to_vec();
-            self.saved = Saved {
-                bytes: rest,
-                from: 0,
-                runnable: false,
-            };
-        }
+        self.saved.compact();
         next
     }
 
@@ -349,10 +391,11 @@ impl Connection {
         bench.count_sent(count);
         match sent {
             Sent::Blocked | Sent::Enough => {
-                self.held = Some(Box::new(mem::take(&mut bench.output)));
+                self.held = Some(Box::new(bench.output.split_off()));
             }
-            Sent::All | Sent::Broken => bench.output.reset(OUTPUT_KEEP),
+            Sent::All | Sent::Broken => {}
         }
+        bench.output.reset(OUTPUT_KEEP);
         sent
     }
 
@@ -362,8 +405,9 @@ impl Connection {
         };
         let (sent, count) = self.transport.send(held);
         bench.count_sent(count);
-        if matches!(sent, Sent::All | Sent::Broken) {
-            self.held = None;
+        match sent {
+            Sent::All | Sent::Broken => self.held = None,
+            Sent::Blocked | Sent::Enough => held.compact(),
         }
         sent
     }

@@ -5,6 +5,7 @@ use crossbeam::queue::SegQueue;
 use log::error;
 use mio::{Poll, Token, Waker};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The token that a waker's events carry, in workers and in the acceptor.
 pub(crate) const WAKE: Token = Token(usize::MAX);
@@ -13,6 +14,8 @@ pub(crate) const WAKE: Token = Token(usize::MAX);
 pub(crate) enum Message {
     /// Serve this connection from now on.
     Adopt(Arrival),
+    /// Connections hold more than they may: close those of yours that hold too much.
+    Trim,
     /// Flush what is on its way, close everything and end.
     Stop,
 }
@@ -20,10 +23,13 @@ pub(crate) enum Message {
 /// One worker's letter box.
 ///
 /// The queue has no bound of its own and needs none: an arrival is counted as open before it is
-/// posted, so at most `connections_max` of them exist, and one `Stop` follows.
+/// posted, so at most `connections_max` of them exist, one `Trim` waits at a time, and one `Stop`
+/// follows.
 pub(crate) struct Mailbox {
     queue: SegQueue<Message>,
     waker: Waker,
+    /// A `Trim` is among the messages.
+    trims: AtomicBool,
 }
 
 impl Mailbox {
@@ -32,6 +38,7 @@ impl Mailbox {
         Ok(Self {
             queue: SegQueue::new(),
             waker: Waker::new(poll.registry(), WAKE)?,
+            trims: AtomicBool::new(false),
         })
     }
 
@@ -44,8 +51,19 @@ impl Mailbox {
         }
     }
 
+    /// Leaves a [`Message::Trim`], unless one waits already.
+    pub(crate) fn post_trim(&self) {
+        if !self.trims.swap(true, Ordering::AcqRel) {
+            self.post(Message::Trim);
+        }
+    }
+
     /// The oldest message, if any.
     pub(crate) fn take(&self) -> Option<Message> {
-        self.queue.pop()
+        let message = self.queue.pop()?;
+        if matches!(message, Message::Trim) {
+            self.trims.store(false, Ordering::Release);
+        }
+        Some(message)
     }
 }

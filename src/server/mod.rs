@@ -15,6 +15,7 @@
 
 mod acceptor;
 mod address;
+mod budget;
 mod connection;
 mod datagram;
 mod listener;
@@ -35,6 +36,7 @@ use crate::base::clock::Clock;
 use crate::base::credentials::Credentials;
 use crate::base::settings::Settings;
 use crate::server::acceptor::Acceptor;
+use crate::server::budget::Budget;
 use crate::server::datagram::DatagramSocket;
 use crate::server::listener::{ListenerInfo, Sockets};
 use crate::server::mailbox::{Mailbox, Message, WAKE};
@@ -117,6 +119,8 @@ pub(crate) struct Hub {
     pub(crate) datagrams: Box<[ListenerInfo]>,
     /// Who is connected.
     pub(crate) roster: Arc<Roster>,
+    /// What connections may hold.
+    pub(crate) budget: Budget,
     acceptor: Waker,
     /// Client connections, counted from `accept` to close: what the limit limits.
     open: CachePadded<AtomicUsize>,
@@ -174,6 +178,15 @@ impl Hub {
             .connection_structures
             .store(count, Ordering::Relaxed);
         self.set_accepting(true);
+    }
+
+    /// Has the workers other than `worker` look for who holds too much.
+    fn trim_elsewhere(&self, worker: usize) {
+        for (number, mailbox) in self.mailboxes.iter().enumerate() {
+            if number != worker {
+                mailbox.post_trim();
+            }
+        }
     }
 
     fn is_stopping(&self) -> bool {
@@ -261,6 +274,7 @@ impl Server {
             datagrams,
         } = sockets;
         let hub = Arc::new(Hub {
+            budget: Budget::new(&shared.settings),
             shared,
             mailboxes: polls.iter().map(Mailbox::new).collect::<io::Result<_>>()?,
             listeners: listeners.iter().map(|door| door.info.clone()).collect(),

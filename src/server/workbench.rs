@@ -25,6 +25,8 @@ pub(crate) struct Workbench {
     pub(crate) scratch: Box<[u8]>,
     /// Empty between turns.
     pub(crate) output: Output,
+    /// Connections hold more than they did: perhaps more than they may.
+    pub(crate) grew: bool,
 }
 
 impl Workbench {
@@ -43,12 +45,21 @@ impl Workbench {
             lane,
             scratch,
             output: Output::default(),
+            grew: false,
         }
     }
 
     /// Where the worker's connections are listed.
     pub(crate) fn roll(&self) -> &Roll {
         self.hub.roster.roll(self.worker)
+    }
+
+    /// Bytes that a connection may receive at once; its replies are held to as much.
+    pub(crate) fn begin_turn(&mut self) -> usize {
+        let (budget, shared) = (&self.hub.budget, &self.hub.shared);
+        let share = budget.share(shared);
+        self.output.limit(share, budget.copy_max(shared, share));
+        share
     }
 
     /// Counts bytes that have been sent.

@@ -18,16 +18,19 @@
 
 use crate::base::clock::TICKS_PER_SECOND;
 use crate::server::Hub;
+use crate::server::budget::Overdraft;
 use crate::server::connection::{Arrival, Connection, Turn};
 use crate::server::datagram::DatagramSocket;
 use crate::server::mailbox::{Message, WAKE};
 use crate::server::table::Table;
 use crate::server::workbench::Workbench;
-use log::debug;
+use log::{debug, info};
 use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -47,6 +50,9 @@ const ROUNDS_SHARED: u32 = 3;
 /// How long a worker waits, after the order to stop, for clients to take their last replies and
 /// to close. The whole process has a second.
 const DRAIN: Duration = Duration::from_millis(400);
+
+/// Bytes that make one connection worse than another: with less between them it is the silence.
+const OFFENCE: u64 = 64 << 10;
 
 /// A worker, before and while it runs.
 pub(crate) struct Worker {
@@ -137,6 +143,9 @@ impl Worker {
             match message {
                 Message::Adopt(_) if self.stopping => self.hub.connection_closed(),
                 Message::Adopt(arrival) => self.adopt(arrival),
+                Message::Trim => {
+                    self.trim();
+                }
                 Message::Stop => self.stopping = true,
             }
         }
@@ -191,6 +200,35 @@ impl Worker {
                 self.hub.stop(graceful);
             }
         }
+        if mem::take(&mut self.bench.grew) && !self.trim() {
+            self.hub.trim_elsewhere(self.number);
+        }
+    }
+
+    /// While connections hold more than they may: closes the one here that holds most, of several
+    /// the one that has been silent longest. `false` if all here hold less than the average: then
+    /// another worker has a worse one.
+    fn trim(&mut self) -> bool {
+        while let Some((overdraft, average)) = self.overdraft() {
+            let offenders = self.table.iter().filter_map(|(token, connection)| {
+                let has = overdraft.of(connection.holding());
+                (has >= average).then_some((token, has, connection.last_active()))
+            });
+            let worst = offenders.max_by_key(|(_, has, since)| (has / OFFENCE, Reverse(*since)));
+            let Some((token, has, _)) = worst else {
+                return false;
+            };
+            info!("closing a connection that holds {has} bytes: {overdraft:?} is short");
+            let kicks = &self.hub.shared.server.conn_memory_kicks;
+            kicks.fetch_add(1, Ordering::Relaxed);
+            self.close(token);
+        }
+        true
+    }
+
+    fn overdraft(&self) -> Option<(Overdraft, u64)> {
+        let (budget, shared) = (&self.hub.budget, &self.hub.shared);
+        budget.overdraft(shared, self.hub.open())
     }
 
     fn watch_datagrams(&mut self) -> io::Result<()> {

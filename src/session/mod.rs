@@ -310,6 +310,15 @@ impl Session {
         }
     }
 
+    /// Bytes of an unfinished value that lie in the store.
+    #[must_use]
+    pub fn uploaded(&self) -> u64 {
+        match &self.state {
+            State::Upload(upload) => upload.received().into(),
+            _ => 0,
+        }
+    }
+
     /// The connection is gone: gives back what an unfinished request holds.
     pub fn hang_up(&mut self, lane: &mut Lane) {
         if let State::Upload(upload) = mem::take(&mut self.state) {

@@ -173,6 +173,7 @@ pub(super) struct Incoming<'a> {
 #[derive(Debug)]
 pub(super) struct Upload {
     inner: store::Upload,
+    value_len: u32,
     finish: Kept,
     /// What must follow.
     trailer: &'static [u8],
@@ -181,6 +182,11 @@ pub(super) struct Upload {
 }
 
 impl Upload {
+    /// Bytes of the value that have come.
+    pub(super) fn received(&self) -> u32 {
+        self.value_len - self.missing()
+    }
+
     /// Bytes of the value that are still to come.
     pub(super) fn missing(&self) -> u32 {
         self.inner.missing()
@@ -252,6 +258,7 @@ fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: &Incoming<'_>) -> State {
     {
         Ok(inner) => State::Upload(Box::new(Upload {
             inner,
+            value_len: *value_len,
             finish: finish.keep(),
             trailer: finish.trailer(),
             key: key.key.as_bytes().into(),

@@ -31,6 +31,7 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adju
     logs(sink, settings);
     sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
     sink.show("eviction", settings.store.policy.name());
+    sink.show("conn_memory", settings.conn_memory_limit());
 }
 
 fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
