@@ -109,3 +109,94 @@ fn lines_that_never_end_cost_the_clients_that_send_them_their_connection() {
     drop(endless);
     server.stop().unwrap();
 }
+
+fn impatient() -> Settings {
+    Settings {
+        progress_timeout_s: 1,
+        ..settings()
+    }
+}
+
+#[test]
+fn requests_that_stop_halfway_end_with_their_connection() {
+    let server = start(impatient());
+    let mut idle = Client::of(&server);
+    idle.ask(b"get none\r\n", b"END\r\n");
+    let too_large = format!("set k 0 0 {}\r\nabc", 20 << 20);
+    let halves: [&[u8]; 6] = [
+        b"get unfini",
+        b"set half 0 0 100\r\nabc",
+        b"set half 0 0 100000\r\nabc",
+        b"ms half 100 T9\r\nabc",
+        too_large.as_bytes(),
+        b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x10",
+    ];
+    let mut stuck: Vec<_> = halves.iter().map(|_| Client::of(&server)).collect();
+    for (client, half) in stuck.iter_mut().zip(halves) {
+        client.send(half);
+    }
+    for client in &mut stuck {
+        client.rest();
+    }
+    assert!(stat(&server, "idle_kicks") >= 6);
+    idle.ask(b"get none\r\n", b"END\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn replies_that_nobody_reads_end_with_their_connection() {
+    let server = start(impatient());
+    let mut other = Client::of(&server);
+    other.ask(&set("big", &vec![b'x'; 500_000]), b"STORED\r\n");
+    let mut slow = Client::of(&server);
+    slow.send(&b"get big\r\n".repeat(200));
+    eventually("its replies wait", || in_state(&server, "conn_mwrite") == 1);
+    eventually("it is closed", || in_state(&server, "conn_mwrite") == 0);
+    other.ask(b"get none\r\n", b"END\r\n");
+    assert_eq!(stat(&server, "idle_kicks"), 1);
+    server.stop().unwrap();
+}
+
+#[test]
+fn a_slow_client_stays_as_long_as_it_makes_progress() {
+    const VALUE_LEN: usize = 1_000_000;
+    let server = start(impatient());
+    let begun = stat(&server, "uptime");
+    let mut slow = Client::of(&server);
+    slow.send(format!("set slow 0 0 {VALUE_LEN}\r\n").as_bytes());
+    let mut sent = 0;
+    while stat(&server, "uptime") < begun + 4 {
+        slow.send(b"s");
+        sent += 1;
+    }
+    slow.send(&vec![b's'; VALUE_LEN - sent]);
+    slow.ask(b"\r\n", b"STORED\r\n");
+    server.stop().unwrap();
+}
+
+#[test]
+fn uploads_that_stall_at_their_last_byte_do_not_take_the_memory_of_others() {
+    const VALUE_LEN: usize = 1 << 20;
+    let server = start(settings()); // 64 MiB, and nobody is closed for being slow
+    let almost = &set("stalled", &vec![b'x'; VALUE_LEN])[..VALUE_LEN];
+    let stalled: Vec<_> = (0..65)
+        .map(|_| {
+            let mut client = Client::of(&server);
+            client.send(almost);
+            client
+        })
+        .collect();
+    eventually("the server has taken what it wants", || {
+        let left = server.control().open_connections();
+        in_state(&server, "conn_nread") == left && left < stalled.len()
+    });
+    let mut other = Client::of(&server);
+    for n in 0..20 {
+        other.ask(
+            &set(&format!("k{n}"), &vec![b'y'; VALUE_LEN]),
+            b"STORED\r\n",
+        );
+    }
+    assert!(stat(&server, "response_obj_oom") >= 30);
+    server.stop().unwrap();
+}

@@ -44,6 +44,9 @@ pub struct Settings {
     pub protocol: ProtocolChoice,
     /// Seconds after which an idle connection is closed (`-o idle_timeout`); 0 never.
     pub idle_timeout_s: u32,
+    /// Seconds without a byte of progress after which a connection is closed that is in the middle
+    /// of a request or has replies to send (`-o progress_timeout`); 0 never.
+    pub progress_timeout_s: u32,
     /// Bytes that all connections may hold together (`-o conn_memory`); `None` for the default.
     pub conn_memory: Option<u64>,
     /// Prefix delimiter (`-D`).
@@ -269,6 +272,7 @@ impl Default for Settings {
             shutdown_enabled: false,
             protocol: ProtocolChoice::Auto,
             idle_timeout_s: 0,
+            progress_timeout_s: 60,
             conn_memory: None,
             prefix_delimiter: b':',
             detail_enabled: false,

@@ -51,6 +51,10 @@ const EFFECTIVE: &[(&str, Apply)] = &[
         Number(U32, |settings, s| settings.idle_timeout_s = s as u32),
     ),
     (
+        "progress_timeout",
+        Number(U32, |settings, s| settings.progress_timeout_s = s as u32),
+    ),
+    (
         "conn_memory",
         Size(CONN_MEMORY, |settings, size| {
             settings.conn_memory = Some(size)

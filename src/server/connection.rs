@@ -76,6 +76,10 @@ struct Saved {
 }
 
 impl Saved {
+    fn has_some(&self) -> bool {
+        self.from < self.bytes.len()
+    }
+
     /// Gives memory back once half of it is not needed any more, and all of it at the end: what is
     /// left then is part of one request.
     fn compact(&mut self) {
@@ -99,6 +103,10 @@ pub(crate) struct Connection {
     ending: Option<Turn>,
     /// Clock tick of the last bytes received.
     last_active: u64,
+    /// Clock tick at which held replies were last added or sent in part.
+    last_sent: u64,
+    /// It is in the middle of something: see [`is_stuck_since`](Self::is_stuck_since).
+    pub(crate) midway: bool,
     /// What `stats conns` shows. Written to only when that changes.
     entry: Arc<Entry>,
     /// The state that the entry shows.
@@ -124,6 +132,8 @@ impl Connection {
             holding: Holding::default(),
             ending: None,
             last_active: ticks,
+            last_sent: ticks,
+            midway: false,
             entry,
             state: roster::NEW,
             listener: client.listener,
@@ -155,6 +165,16 @@ impl Connection {
             && WAITING.contains(&self.session.state_name())
     }
 
+    /// Whether it has been in the middle of a request, or of sending replies, without a byte of
+    /// progress since before tick `since`.
+    pub(crate) fn is_stuck_since(&self, since: u64) -> bool {
+        let progress = match self.held {
+            Some(_) => self.last_sent,
+            None => self.last_active,
+        };
+        self.midway && progress < since
+    }
+
     /// Takes note of what an event says.
     pub(crate) fn note(&mut self, event: &Event) {
         self.transport.note(event);
@@ -184,6 +204,9 @@ impl Connection {
 
     /// Tells the budget what the turn has left behind: nothing, mostly.
     fn account(&mut self, bench: &mut Workbench) {
+        // Requests that can run do not wait for the client.
+        let waits = !self.saved.runnable && (self.session.is_midway() || self.saved.has_some());
+        self.midway = self.held.is_some() || waits;
         let held = self.held.as_deref();
         let now = Holding {
             input: self.saved.bytes.capacity() as u64,
@@ -392,6 +415,7 @@ impl Connection {
         match sent {
             Sent::Blocked | Sent::Enough => {
                 self.held = Some(Box::new(bench.output.split_off()));
+                self.last_sent = bench.hub.shared.clock.now().ticks;
             }
             Sent::All | Sent::Broken => {}
         }
@@ -405,6 +429,9 @@ impl Connection {
         };
         let (sent, count) = self.transport.send(held);
         bench.count_sent(count);
+        if count > 0 {
+            self.last_sent = bench.hub.shared.clock.now().ticks;
+        }
         match sent {
             Sent::All | Sent::Broken => self.held = None,
             Sent::Blocked | Sent::Enough => held.compact(),

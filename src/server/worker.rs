@@ -67,6 +67,8 @@ pub(crate) struct Worker {
     ready: VecDeque<Token>,
     /// Clock second of the last idle scan.
     scanned_at: u64,
+    /// Some connection has been in the middle of something since that scan.
+    midway: bool,
     stopping: bool,
 }
 
@@ -88,6 +90,7 @@ impl Worker {
             datagrams,
             ready: VecDeque::new(),
             scanned_at: 0,
+            midway: false,
             stopping: false,
         }
     }
@@ -134,8 +137,7 @@ impl Worker {
         if !self.ready.is_empty() || self.datagrams.iter().any(|socket| socket.pending) {
             return Some(Duration::ZERO);
         }
-        let scans = self.hub.shared.settings.idle_timeout_s > 0 && self.table.len() > 0;
-        scans.then_some(Duration::from_secs(1))
+        self.scans().then_some(Duration::from_secs(1))
     }
 
     fn read_mail(&mut self) {
@@ -188,7 +190,9 @@ impl Worker {
             return;
         };
         let rounds = if alone { ROUNDS_ALONE } else { ROUNDS_SHARED };
-        match connection.turn(&mut self.bench, rounds) {
+        let turn = connection.turn(&mut self.bench, rounds);
+        self.midway |= connection.midway;
+        match turn {
             Turn::Wait => self.watch(token),
             Turn::Again => {
                 connection.queued = true;
@@ -279,29 +283,40 @@ impl Worker {
         self.hub.connection_closed();
     }
 
-    /// Once a second, if idle clients are to be closed at all: looks for them.
+    /// Once a second, if clients are to be closed at all for idleness or for being stuck: looks for
+    /// them.
     fn kick_idle(&mut self) {
-        let timeout_s = u64::from(self.hub.shared.settings.idle_timeout_s);
         let now = self.hub.shared.clock.now();
-        if timeout_s == 0 || now.seconds() == self.scanned_at {
+        if now.seconds() == self.scanned_at || !self.scans() {
             return;
         }
         self.scanned_at = now.seconds();
-        let since = now.ticks.saturating_sub(timeout_s * TICKS_PER_SECOND);
-        for token in self.table.tokens() {
-            if self
-                .table
-                .get_mut(token)
-                .is_some_and(|connection| connection.is_idle_since(since))
-            {
-                self.hub
-                    .shared
-                    .server
-                    .idle_kicks
-                    .fetch_add(1, Ordering::Relaxed);
-                self.close(token);
-            }
+        let settings = &self.hub.shared.settings;
+        // Of a timeout of 0, which is none, nothing is older than the beginning of time.
+        let since = |timeout_s: u32| match timeout_s {
+            0 => 0,
+            s => now.ticks.saturating_sub(u64::from(s) * TICKS_PER_SECOND),
+        };
+        let idle = since(settings.idle_timeout_s);
+        let stuck = since(settings.progress_timeout_s);
+        let late = self.table.iter().filter(|(_, connection)| {
+            connection.is_idle_since(idle) || connection.is_stuck_since(stuck)
+        });
+        let late: Vec<_> = late.map(|(token, _)| token).collect();
+        self.midway = self.table.iter().any(|(_, connection)| connection.midway);
+        for token in late {
+            info!("closing a connection that is idle or stuck");
+            let kicks = &self.hub.shared.server.idle_kicks;
+            kicks.fetch_add(1, Ordering::Relaxed);
+            self.close(token);
         }
+    }
+
+    /// Whether anybody can become too old to be kept.
+    fn scans(&self) -> bool {
+        let settings = &self.hub.shared.settings;
+        settings.idle_timeout_s > 0 && self.table.len() > 0
+            || settings.progress_timeout_s > 0 && self.midway
     }
 
     /// Sends what is on its way, tells every client that it was the last, and waits a moment for

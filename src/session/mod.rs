@@ -319,6 +319,12 @@ impl Session {
         }
     }
 
+    /// Whether a request has come in part, beyond what is left of the input.
+    #[must_use]
+    pub fn is_midway(&self) -> bool {
+        !matches!(self.state, State::Command)
+    }
+
     /// The connection is gone: gives back what an unfinished request holds.
     pub fn hang_up(&mut self, lane: &mut Lane) {
         if let State::Upload(upload) = mem::take(&mut self.state) {

@@ -224,7 +224,7 @@ pub struct ServerCounters {
     pub rejected_connections: AtomicU64,
     /// Connection objects ever allocated.
     pub connection_structures: AtomicU64,
-    /// Connections closed for idleness.
+    /// Connections closed for idleness, or for being stuck.
     pub idle_kicks: AtomicU64,
     /// Times the listeners were paused.
     pub listen_disabled_num: AtomicU64,
@@ -257,7 +257,7 @@ pub struct ServerTotals {
     pub rejected_connections: u64,
     /// Connection objects ever allocated.
     pub connection_structures: u64,
-    /// Connections closed for idleness.
+    /// Connections closed for idleness, or for being stuck.
     pub idle_kicks: u64,
     /// Times the listeners were paused.
     pub listen_disabled_num: u64,

@@ -125,7 +125,8 @@ impl General<'_> {
 
     fn traffic(&self, sink: &mut impl Sink) {
         let server = &self.server;
-        if self.settings.idle_timeout_s > 0 {
+        // Being stuck counts too, and not only where idleness does.
+        if self.settings.idle_timeout_s > 0 || server.idle_kicks > 0 {
             sink.show("idle_kicks", server.idle_kicks);
         }
         sink.show("bytes_read", self.totals.bytes_read);

@@ -32,6 +32,7 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adju
     sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
     sink.show("eviction", settings.store.policy.name());
     sink.show("conn_memory", settings.conn_memory_limit());
+    sink.show("progress_timeout", settings.progress_timeout_s);
 }
 
 fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
