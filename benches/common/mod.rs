@@ -3,7 +3,7 @@
 
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::{ProtocolChoice, Settings};
-use nuthatch::session::{Context, Host, Output, Progress, Session, Shared};
+use nuthatch::session::{ConnectionId, Context, Host, Output, Progress, Session, Shared};
 use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
 
@@ -21,9 +21,11 @@ impl Host for Nobody {
 
     fn set_verbosity(&self, _level: u8) {}
 
-    fn sockets(&self) -> Vec<SocketReport> {
+    fn sockets_after(&self, _fd: i32, _most: usize) -> Vec<SocketReport> {
         vec![]
     }
+
+    fn poke(&self, _connection: ConnectionId) {}
 }
 
 /// One connection, fed by hand.
@@ -71,6 +73,7 @@ impl Talk {
                 lane: &mut self.lane,
                 counters: &self.shared.counters[0],
                 now: Now::at_second(10),
+                connection: ConnectionId::default(),
             };
             let step = self
                 .session

@@ -131,7 +131,7 @@ fn adjust(sum: &AtomicU64, from: u64, to: u64) {
 mod tests {
     use super::*;
     use crate::base::clock::Clock;
-    use crate::session::Host;
+    use crate::session::{ConnectionId, Host};
     use crate::stats::SocketReport;
     use crate::store::Store;
 
@@ -146,9 +146,11 @@ mod tests {
             1
         }
 
-        fn sockets(&self) -> Vec<SocketReport> {
+        fn sockets_after(&self, _fd: i32, _most: usize) -> Vec<SocketReport> {
             vec![]
         }
+
+        fn poke(&self, _connection: ConnectionId) {}
 
         fn set_verbosity(&self, _level: u8) {}
     }

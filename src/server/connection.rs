@@ -175,6 +175,17 @@ impl Connection {
         self.midway && progress < since
     }
 
+    /// Has the client hear what `feed` has for it: stands for a command that does.
+    #[cfg(test)]
+    pub(crate) fn follow(&mut self, feed: Arc<crate::session::Feed>) {
+        self.session.follow(feed);
+    }
+
+    /// Has the session called at the next turn, whether or not there is input.
+    pub(crate) fn poke(&mut self) {
+        self.saved.runnable = true;
+    }
+
     /// Takes note of what an event says.
     pub(crate) fn note(&mut self, event: &Event) {
         self.transport.note(event);

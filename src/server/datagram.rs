@@ -108,6 +108,7 @@ impl DatagramSocket {
             lane: &mut bench.lane,
             counters,
             now,
+            connection: bench.connection,
         };
         bench.output.limit(usize::MAX, 0);
         let protocol = self.info.protocol;

@@ -14,6 +14,8 @@ pub(crate) const WAKE: Token = Token(usize::MAX);
 pub(crate) enum Message {
     /// Serve this connection from now on.
     Adopt(Arrival),
+    /// Call this connection's session again.
+    Poke(Token),
     /// Connections hold more than they may: close those of yours that hold too much.
     Trim,
     /// Flush what is on its way, close everything and end.
@@ -23,8 +25,8 @@ pub(crate) enum Message {
 /// One worker's letter box.
 ///
 /// The queue has no bound of its own and needs none: an arrival is counted as open before it is
-/// posted, so at most `connections_max` of them exist, one `Trim` waits at a time, and one `Stop`
-/// follows.
+/// posted, so at most `connections_max` of them exist, one `Trim` waits at a time, one `Poke` for
+/// each feed, and one `Stop` follows.
 pub(crate) struct Mailbox {
     queue: SegQueue<Message>,
     waker: Waker,

@@ -42,12 +42,12 @@ use crate::server::listener::{ListenerInfo, Sockets};
 use crate::server::mailbox::{Mailbox, Message, WAKE};
 use crate::server::roster::Roster;
 use crate::server::worker::Worker;
-use crate::session::{Host, Shared};
+use crate::session::{ConnectionId, Host, Shared};
 use crate::stats::SocketReport;
 use crate::store::Store;
 use crossbeam::utils::CachePadded;
 use log::{LevelFilter, error};
-use mio::{Poll, Waker};
+use mio::{Poll, Token, Waker};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -92,6 +92,10 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+fn no_polling(error: io::Error) -> Failure {
+    Failure::os("cannot set up event polling", &error)
+}
+
 /// The log level that so many `-v` ask for.
 #[must_use]
 pub fn log_level(verbosity: u8) -> LevelFilter {
@@ -112,7 +116,7 @@ pub(crate) struct Hub {
     /// The sessions' part.
     pub(crate) shared: Shared,
     /// One per worker.
-    pub(crate) mailboxes: Box<[Mailbox]>,
+    pub(crate) mailboxes: Arc<[Mailbox]>,
     /// What connections came through, by number.
     pub(crate) listeners: Box<[ListenerInfo]>,
     /// UDP sockets.
@@ -250,25 +254,17 @@ impl Server {
         let ticks = clock.now().ticks;
         let entries = sockets.listeners.iter().map(|door| door.entry(ticks));
         let roster = Arc::new(Roster::new(entries.collect(), threads));
+        let polls: io::Result<Vec<_>> = (0..threads).map(|_| Poll::new()).collect();
+        let polls = polls.map_err(no_polling)?;
+        let mailboxes: io::Result<Arc<[_]>> = polls.iter().map(Mailbox::new).collect();
+        let mailboxes = mailboxes.map_err(no_polling)?;
         let host = ProcessHost {
             roster: Arc::clone(&roster),
+            mailboxes: Arc::clone(&mailboxes),
         };
         let shared = Shared::new(settings, store, clock, Box::new(host));
         shared.logins.replace(users);
-        Self::assemble(shared, roster, sockets, started)
-            .map_err(|error| Failure::os("cannot set up event polling", &error))
-    }
-
-    fn assemble(
-        shared: Shared,
-        roster: Arc<Roster>,
-        sockets: Sockets,
-        started: Instant,
-    ) -> io::Result<Self> {
-        let polls = (0..shared.settings.threads)
-            .map(|_| Poll::new())
-            .collect::<io::Result<Vec<_>>>()?;
-        let poll = Poll::new()?;
+        let poll = Poll::new().map_err(no_polling)?;
         let Sockets {
             listeners,
             datagrams,
@@ -276,17 +272,17 @@ impl Server {
         let hub = Arc::new(Hub {
             budget: Budget::new(&shared.settings),
             shared,
-            mailboxes: polls.iter().map(Mailbox::new).collect::<io::Result<_>>()?,
+            mailboxes,
             listeners: listeners.iter().map(|door| door.info.clone()).collect(),
             datagrams: datagrams.iter().map(|socket| socket.info.clone()).collect(),
             roster,
-            acceptor: Waker::new(poll.registry(), WAKE)?,
+            acceptor: Waker::new(poll.registry(), WAKE).map_err(no_polling)?,
             open: CachePadded::default(),
             accepting: AtomicBool::new(true),
             state: AtomicU8::new(RUNNING),
         });
         hub.count_listeners();
-        let acceptor = Acceptor::new(Arc::clone(&hub), poll, listeners)?;
+        let acceptor = Acceptor::new(Arc::clone(&hub), poll, listeners).map_err(no_polling)?;
         Ok(Self {
             hub,
             acceptor,
@@ -330,7 +326,7 @@ impl Server {
             Err(_) => Ok(()),
         };
         self.hub.stop(false);
-        for mailbox in &self.hub.mailboxes {
+        for mailbox in self.hub.mailboxes.iter() {
             mailbox.post(Message::Stop);
         }
         let maintenance = spawned.map_err(|error| Failure::os("cannot start a thread", &error));
@@ -502,6 +498,7 @@ impl Drop for Running {
 /// The process, as sessions see it.
 struct ProcessHost {
     roster: Arc<Roster>,
+    mailboxes: Arc<[Mailbox]>,
 }
 
 impl Host for ProcessHost {
@@ -513,8 +510,12 @@ impl Host for ProcessHost {
         std::process::id()
     }
 
-    fn sockets(&self) -> Vec<SocketReport> {
-        self.roster.report()
+    fn sockets_after(&self, fd: i32, most: usize) -> Vec<SocketReport> {
+        self.roster.report_after(fd, most)
+    }
+
+    fn poke(&self, connection: ConnectionId) {
+        self.mailboxes[connection.worker].post(Message::Poke(Token(connection.token)));
     }
 
     fn set_verbosity(&self, level: u8) {

@@ -2,7 +2,7 @@
 
 use crate::server::Hub;
 use crate::server::roster::Roll;
-use crate::session::{Context, Output, Progress, Session};
+use crate::session::{ConnectionId, Context, Output, Progress, Session};
 use crate::store::Lane;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,8 @@ pub(crate) struct Workbench {
     pub(crate) hub: Arc<Hub>,
     /// The worker's number.
     pub(crate) worker: usize,
+    /// Whose turn it is.
+    pub(crate) connection: ConnectionId,
     pub(crate) lane: Lane,
     /// What is read goes here: a saved request's beginning and [`READ_LEN`], or any datagram.
     pub(crate) scratch: Box<[u8]>,
@@ -42,6 +44,7 @@ impl Workbench {
         Self {
             hub,
             worker,
+            connection: ConnectionId { worker, token: 0 },
             lane,
             scratch,
             output: Output::default(),
@@ -73,6 +76,7 @@ impl Workbench {
         let run = Run {
             hub: &self.hub,
             worker: self.worker,
+            connection: self.connection,
             lane: &mut self.lane,
             output: &mut self.output,
         };
@@ -84,6 +88,7 @@ impl Workbench {
 pub(crate) struct Run<'a> {
     hub: &'a Hub,
     worker: usize,
+    connection: ConnectionId,
     lane: &'a mut Lane,
     output: &'a mut Output,
 }
@@ -106,6 +111,7 @@ impl Run<'_> {
             lane: self.lane,
             counters,
             now: shared.clock.now(),
+            connection: self.connection,
         };
         let mut consumed = 0;
         loop {

@@ -145,6 +145,7 @@ impl Worker {
             match message {
                 Message::Adopt(_) if self.stopping => self.hub.connection_closed(),
                 Message::Adopt(arrival) => self.adopt(arrival),
+                Message::Poke(token) => self.poke(token),
                 Message::Trim => {
                     self.trim();
                 }
@@ -165,6 +166,18 @@ impl Worker {
         if let Err(error) = connection.transport().register(registry, token) {
             debug!("cannot watch a new connection: {error}");
             self.close(token);
+        }
+    }
+
+    /// Has the session of a connection called at its next turn.
+    fn poke(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else {
+            return; // It has closed since.
+        };
+        connection.poke();
+        if !connection.queued {
+            connection.queued = true;
+            self.ready.push_back(token);
         }
     }
 
@@ -190,6 +203,7 @@ impl Worker {
             return;
         };
         let rounds = if alone { ROUNDS_ALONE } else { ROUNDS_SHARED };
+        self.bench.connection.token = token.0;
         let turn = connection.turn(&mut self.bench, rounds);
         self.midway |= connection.midway;
         match turn {
@@ -367,4 +381,94 @@ fn datagram_token(number: usize) -> Token {
 /// Which UDP socket a token means; a number that none has for all other tokens.
 fn datagram_number(token: Token) -> usize {
     (WAKE.0 - 1).wrapping_sub(token.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::settings::Settings;
+    use crate::server::Server;
+    use crate::server::roster::Client;
+    use crate::session::{ConnectionId, Feed};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    /// A worker that is not running, with one connection; and the client's end of it.
+    fn worker() -> (Worker, ConnectionId, UnixStream) {
+        let settings = Settings {
+            tcp_port: Some(0),
+            threads: 1,
+            ..Settings::default()
+        };
+        let mut server = Server::bind(settings).unwrap();
+        let poll = server.polls.pop().unwrap();
+        let mut worker = Worker::new(Arc::clone(&server.hub), 0, poll, vec![]);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        worker.adopt(Arrival {
+            transport: mio::net::UnixStream::from_std(ours).into(),
+            client: Client {
+                listener: 0,
+                peer: None,
+                local: None,
+            },
+        });
+        let token = worker.table.tokens()[0];
+        let id = ConnectionId {
+            worker: 0,
+            token: token.0,
+        };
+        (worker, id, theirs)
+    }
+
+    fn read_line(client: &mut UnixStream) -> String {
+        let mut line = vec![];
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_is_woken_from_outside() {
+        let (mut worker, id, mut client) = worker();
+        let hub = Arc::clone(&worker.hub);
+        let feed = Arc::new(Feed::new(id, 4));
+        let connection = worker.table.get_mut(Token(id.token)).unwrap();
+        connection.follow(Arc::clone(&feed));
+        let thread = thread::spawn(move || worker.run().unwrap());
+        for number in 0..100 {
+            let line = format!("line {number}\r\n");
+            feed.push(&*hub.shared.host, line.clone().into_bytes().into());
+            assert_eq!(read_line(&mut client), line);
+        }
+        // What it says is not heard, and a poke after its end finds nobody.
+        client.write_all(b"version\r\n").unwrap();
+        feed.push(&*hub.shared.host, b"last\r\n"[..].into());
+        assert_eq!(read_line(&mut client), "last\r\n");
+        drop(client);
+        feed.push(&*hub.shared.host, b"nobody\r\n"[..].into());
+        hub.mailboxes[0].post(Message::Stop);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn as_many_pokes_wait_as_there_are_feeds() {
+        let (mut worker, id, _client) = worker();
+        let hub = Arc::clone(&worker.hub);
+        let feed = Feed::new(id, 4);
+        for _ in 0..1000 {
+            feed.push(&*hub.shared.host, b"line\r\n"[..].into());
+        }
+        assert!(matches!(hub.mailboxes[0].take(), Some(Message::Poke(_))));
+        assert!(hub.mailboxes[0].take().is_none());
+        assert_eq!(feed.lost(), 996);
+        // Two pokes are one turn.
+        worker.poke(Token(id.token));
+        worker.poke(Token(id.token));
+        assert_eq!(worker.ready.len(), 1);
+    }
 }

@@ -444,6 +444,9 @@ fn run_stat(context: &Context<'_>, (reply, name): (Reply, &[u8]), out: &mut Vec<
     }
 }
 
+/// Prefix lines in a packet, at most: its length comes first, so it cannot be sent piece by piece.
+const DUMP_LEN_MAX: usize = 256 << 10;
+
 /// Prefix statistics, under the same rule as over text.
 fn run_detail(shared: &Shared, order: &[u8], packets: &mut StatPackets<'_>) -> Status {
     if !shared.settings.dump_enabled {
@@ -453,8 +456,7 @@ fn run_detail(shared: &Shared, order: &[u8], packets: &mut StatPackets<'_>) -> S
         b"on" => shared.prefixes.switch(true),
         b"off" => shared.prefixes.switch(false),
         b"dump" => {
-            let mut lines = vec![];
-            shared.prefixes.dump(&mut lines);
+            let mut lines = shared.prefixes.dump(DUMP_LEN_MAX);
             lines.extend_from_slice(END);
             packets.reply.push_stat(packets.out, b"detailed", &lines);
         }

@@ -89,7 +89,7 @@ fn run(turn: &mut Turn<'_, '_>, request: Request<'_>) -> Step {
         Request::Arith(line) => arith(turn, &line),
         Request::Touch(line) => touch(turn, &line),
         Request::Version => push_version(turn.out.bytes_mut(), COMPATIBLE_VERSION),
-        Request::Stats(request) => admin::stats(turn, request),
+        Request::Stats(request) => return admin::stats(turn, request),
         Request::Admin { request, noreply } => return admin::run(turn, request, noreply),
         Request::Watch => admin::watch(turn),
         Request::Store(_) | Request::Meta => unreachable!("run_line has taken them"),

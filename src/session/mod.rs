@@ -21,6 +21,9 @@
 //! it speaks, once. Where the operator asks for logins, a connection begins in a state in which
 //! nothing but a login is understood.
 //!
+//! A reply that may be long is a state, too: a `Stream`, which is asked for pieces while there is
+//! room for them.
+//!
 //! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. What is
 //! missing of an upload may also be brought past the input, by [`Session::gaps`]. A line
 //! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
@@ -32,18 +35,21 @@ mod auth;
 mod binary;
 mod classic;
 mod datagram;
+mod feed;
 mod meta;
 mod output;
 mod report;
 mod retrieval;
 mod shared;
+mod stream;
 mod tally;
 mod turn;
 mod upload;
 
 pub use datagram::{DATAGRAM_REPLY_MAX, answer_datagram};
+pub use feed::Feed;
 pub use output::Output;
-pub use shared::{Context, Host, Shared};
+pub use shared::{ConnectionId, Context, Host, Shared};
 
 use crate::base::clock::Now;
 use crate::base::number::usize_from;
@@ -52,11 +58,13 @@ use crate::base::settings::{ProtocolChoice, Settings};
 use crate::protocol::binary::MAGIC_REQUEST;
 use crate::session::auth::{Sasl, TextLogin};
 use crate::session::retrieval::KeyLine;
+use crate::session::stream::Stream;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::Upload;
 use crate::store::Lane;
 use memchr::memchr;
 use std::mem;
+use std::sync::Arc;
 
 /// Pending output above which a session stops producing.
 ///
@@ -166,6 +174,8 @@ enum State {
     Swallow(u64),
     /// Inside a line that has been answered.
     SkipLine,
+    /// Inside a reply. Boxed: it is rare.
+    Stream(Box<Stream>),
 }
 
 /// One conversation.
@@ -224,6 +234,7 @@ impl Session {
             State::Upload(upload) => upload::resume(turn, upload),
             State::Swallow(left) => swallow(turn, left),
             State::SkipLine => skip_line(turn),
+            State::Stream(stream) => stream::resume(turn, stream),
         }
     }
 
@@ -263,6 +274,12 @@ impl Session {
             }
             Grammar::Unheard(_) | Grammar::Text => classic::command(turn),
         }
+    }
+
+    /// From now on the client hears what `feed` has for it, and nothing that it sends means
+    /// anything.
+    pub fn follow(&mut self, feed: Arc<Feed>) {
+        self.state = State::Stream(Box::new(Stream::Feed(feed)));
     }
 
     /// What to read next. For a large value that is coming in it is the value itself: then `gaps`
@@ -322,7 +339,7 @@ impl Session {
     /// Whether a request has come in part, beyond what is left of the input.
     #[must_use]
     pub fn is_midway(&self) -> bool {
-        !matches!(self.state, State::Command)
+        !matches!(self.state, State::Command | State::Stream(_))
     }
 
     /// The connection is gone: gives back what an unfinished request holds.
@@ -335,9 +352,10 @@ impl Session {
     /// memcached's name of the state, for `stats conns`.
     #[must_use]
     pub fn state_name(&self) -> &'static str {
-        match self.state {
+        match &self.state {
             State::Command | State::SkipLine => "conn_read",
-            State::Keys(_) => "conn_mwrite",
+            State::Stream(stream) if stream.is_endless() => "conn_watch",
+            State::Keys(_) | State::Stream(_) => "conn_mwrite",
             State::Upload(_) => "conn_nread",
             State::Swallow(_) => "conn_swallow",
         }

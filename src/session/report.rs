@@ -4,7 +4,7 @@ use crate::base::clock::Now;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
 use crate::stats::{Adjusted, General, Process, Sink};
-use crate::stats::{report_conns, report_eviction, report_items, report_settings, report_slabs};
+use crate::stats::{report_eviction, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
 
 /// A group of statistics that is a list of names and values.
@@ -14,8 +14,6 @@ pub(super) enum Group {
     General,
     /// As configured.
     Settings,
-    /// Open sockets.
-    Conns,
     /// Items by class.
     Items,
     /// Memory by class.
@@ -41,7 +39,6 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
             };
             report_settings(sink, &shared.settings, adjusted);
         }
-        Group::Conns => report_conns(sink, &shared.host.sockets(), now),
         Group::Items => {
             let classes = shared.store.classes(now);
             let temporary = shared.settings.shown.temp_lru;
