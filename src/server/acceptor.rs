@@ -1,9 +1,8 @@
 //! The thread that lets clients in, up to the limit, and hands them to the workers in turn.
 
-use crate::server::Hub;
-use crate::server::connection::Arrival;
+use crate::server::hub::Hub;
 use crate::server::listener::Listener;
-use crate::server::mailbox::{Message, WAKE};
+use crate::server::mailbox::{Arrival, Message, WAKE};
 use log::{debug, info};
 use mio::{Events, Poll, Token};
 use std::io;

@@ -1,6 +1,7 @@
-//! What `-l` means: one element of its list, taken apart.
+//! Where to listen: what `-l` means, taken apart, and what has been bound.
 
 use crate::base::settings::ProtocolChoice;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A place to listen at.
@@ -34,6 +35,17 @@ pub struct ListenSpec {
     pub endpoint: Endpoint,
     /// What is spoken there, if not what `-B` says.
     pub protocol: Option<ProtocolChoice>,
+}
+
+/// A listening socket's description, for logs, `stats conns` and the port file.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerInfo {
+    /// `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `udp:127.0.0.1:11211` or `unix:/path`.
+    pub(crate) name: String,
+    /// The bound address; a UNIX socket has none.
+    pub(crate) address: Option<SocketAddr>,
+    /// What its clients may speak.
+    pub(crate) protocol: ProtocolChoice,
 }
 
 impl ListenSpec {

@@ -18,9 +18,12 @@
 
 use crate::base::number::usize_from;
 use crate::base::settings::Settings;
-use crate::server::workbench::READ_LEN;
 use crate::session::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes read in one turn at most. Large enough that a big value comes in few system calls, small
+/// enough that a turn takes well under a millisecond.
+pub(crate) const READ_LEN: usize = 256 << 10;
 
 /// The least share: a thousand clients that read nothing then stay at some 8 MiB, and requests of
 /// usual size still go in batches.

@@ -19,11 +19,12 @@
 
 use crate::base::clock::Now;
 use crate::base::part::Gap;
-use crate::server::budget::Holding;
+use crate::server::budget::{Holding, READ_LEN};
+use crate::server::mailbox::Arrival;
 use crate::server::os::GAPS_MAX;
-use crate::server::roster::{self, Client, Entry};
+use crate::server::roster::{self, Entry};
 use crate::server::transport::{Sent, Transport};
-use crate::server::workbench::{READ_LEN, Workbench};
+use crate::server::workbench::Workbench;
 use crate::session::{NextRead, Output, Progress, Session};
 use mio::event::Event;
 use std::io;
@@ -34,15 +35,6 @@ const WIND_UP_MAX: usize = 64;
 
 /// Capacity that the worker's output buffer keeps between turns: the session's mark and a reply.
 const OUTPUT_KEEP: usize = 512 << 10;
-
-/// A new client on its way from the acceptor to a worker.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// The accepted connection.
-    pub(crate) transport: Transport,
-    /// Where it comes from.
-    pub(crate) client: Client,
-}
 
 /// What is to become of a connection after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

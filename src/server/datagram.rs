@@ -11,7 +11,7 @@
 //! as many as it says. What is no whole request, or no request of ours, is dropped without a word,
 //! and so is what the network takes no more of: UDP promises nothing.
 
-use crate::server::listener::ListenerInfo;
+use crate::server::address::ListenerInfo;
 use crate::server::roster::Entry;
 use crate::server::workbench::Workbench;
 use crate::session::{Context, Output, Progress, answer_datagram};

@@ -1,11 +1,11 @@
 //! Sockets that clients come in through: making them, naming them, clearing up after them.
 
 use crate::base::settings::{ProtocolChoice, Settings};
-use crate::server::address::{Endpoint, ListenSpec};
-use crate::server::connection::Arrival;
+use crate::server::address::{Endpoint, ListenSpec, ListenerInfo};
 use crate::server::datagram::DatagramSocket;
+use crate::server::failure::{EXIT_OS, EXIT_USAGE, Failure};
+use crate::server::mailbox::Arrival;
 use crate::server::roster::{Client, Entry, display};
-use crate::server::{EXIT_OS, EXIT_USAGE, Failure};
 use log::{debug, info, warn};
 use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
@@ -21,17 +21,6 @@ use std::path::{Path, PathBuf};
 
 /// Listeners, and UDP sockets, at most: their numbers travel with connections in 16 bits.
 const LISTENERS_MAX: usize = 1024;
-
-/// A listening socket's description, for logs, `stats conns` and the port file.
-#[derive(Clone, Debug)]
-pub(crate) struct ListenerInfo {
-    /// `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `udp:127.0.0.1:11211` or `unix:/path`.
-    pub(crate) name: String,
-    /// The bound address; a UNIX socket has none.
-    pub(crate) address: Option<SocketAddr>,
-    /// What its clients may speak.
-    pub(crate) protocol: ProtocolChoice,
-}
 
 /// All sockets that clients come in through.
 #[derive(Debug, Default)]

@@ -1,6 +1,7 @@
 //! How anything reaches a worker: a queue, and a waker that interrupts its wait.
 
-use crate::server::connection::Arrival;
+use crate::server::roster::Client;
+use crate::server::transport::Transport;
 use crossbeam::queue::SegQueue;
 use log::error;
 use mio::{Poll, Token, Waker};
@@ -9,6 +10,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The token that a waker's events carry, in workers and in the acceptor.
 pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// A new client on its way from the acceptor to a worker.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The accepted connection.
+    pub(crate) transport: Transport,
+    /// Where it comes from.
+    pub(crate) client: Client,
+}
 
 /// What a worker can be told.
 pub(crate) enum Message {

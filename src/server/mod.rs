@@ -18,6 +18,8 @@ mod address;
 mod budget;
 mod connection;
 mod datagram;
+mod failure;
+mod hub;
 mod listener;
 mod logins;
 mod mailbox;
@@ -31,70 +33,28 @@ mod workbench;
 mod worker;
 
 pub use address::{Endpoint, ListenSpec};
+pub use failure::{EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure};
 
 use crate::base::clock::Clock;
 use crate::base::credentials::Credentials;
 use crate::base::settings::Settings;
 use crate::server::acceptor::Acceptor;
-use crate::server::budget::Budget;
 use crate::server::datagram::DatagramSocket;
-use crate::server::listener::{ListenerInfo, Sockets};
+use crate::server::hub::Hub;
+use crate::server::listener::Sockets;
 use crate::server::mailbox::{Mailbox, Message, WAKE};
 use crate::server::roster::Roster;
 use crate::server::worker::Worker;
 use crate::session::{ConnectionId, Host, Shared};
 use crate::stats::SocketReport;
 use crate::store::Store;
-use crossbeam::utils::CachePadded;
 use log::{LevelFilter, error};
 use mio::{Poll, Token, Waker};
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-
-/// Exit code for usage errors and options that contradict each other.
-pub const EXIT_USAGE: u8 = 64;
-/// Exit code for a `-u` user that does not exist.
-pub const EXIT_NO_USER: u8 = 67;
-/// Exit code for what the operating system refuses.
-pub const EXIT_OS: u8 = 71;
-
-/// Why there is no server: a sentence for the operator and the exit code of the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What went wrong, naming the flag and the value where there is one.
-    pub message: String,
-    /// The process's exit code, memcached's where it has one for the case.
-    pub code: u8,
-}
-
-impl Failure {
-    /// A failure with its exit code.
-    #[must_use]
-    pub fn new(code: u8, message: String) -> Self {
-        Self { message, code }
-    }
-
-    fn os(what: &str, error: &io::Error) -> Self {
-        Self::new(EXIT_OS, format!("{what}: {error}"))
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
-
-fn no_polling(error: io::Error) -> Failure {
-    Failure::os("cannot set up event polling", &error)
-}
 
 /// The log level that so many `-v` ask for.
 #[must_use]
@@ -107,115 +67,8 @@ pub fn log_level(verbosity: u8) -> LevelFilter {
     }
 }
 
-const RUNNING: u8 = 0;
-const STOPPING: u8 = 1;
-const STOPPING_GRACEFULLY: u8 = 2;
-
-/// What the threads of one server share.
-pub(crate) struct Hub {
-    /// The sessions' part.
-    pub(crate) shared: Shared,
-    /// One per worker.
-    pub(crate) mailboxes: Arc<[Mailbox]>,
-    /// What connections came through, by number.
-    pub(crate) listeners: Box<[ListenerInfo]>,
-    /// UDP sockets.
-    pub(crate) datagrams: Box<[ListenerInfo]>,
-    /// Who is connected.
-    pub(crate) roster: Arc<Roster>,
-    /// What connections may hold.
-    pub(crate) budget: Budget,
-    acceptor: Waker,
-    /// Client connections, counted from `accept` to close: what the limit limits.
-    open: CachePadded<AtomicUsize>,
-    accepting: AtomicBool,
-    state: AtomicU8,
-}
-
-impl Hub {
-    /// Client connections that are open.
-    fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    fn connection_opened(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        let counters = &self.shared.server;
-        counters.curr_connections.fetch_add(1, Ordering::Relaxed);
-        counters.total_connections.fetch_add(1, Ordering::Relaxed);
-        // memcached counts the structures it keeps for reuse: the most there ever were at once.
-        let now_open = counters.curr_connections.load(Ordering::Relaxed) + 1;
-        counters
-            .connection_structures
-            .fetch_max(now_open, Ordering::Relaxed);
-    }
-
-    fn connection_closed(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared
-            .server
-            .curr_connections
-            .fetch_sub(1, Ordering::Relaxed);
-        if !self.accepting.load(Ordering::Relaxed) {
-            self.wake_acceptor();
-        }
-    }
-
-    fn set_accepting(&self, accepting: bool) {
-        self.accepting.store(accepting, Ordering::Relaxed);
-        self.shared
-            .server
-            .accepting
-            .store(u64::from(accepting), Ordering::Relaxed);
-    }
-
-    /// memcached's counters take listeners and UDP sockets for connections, and
-    /// `curr_connections` leaves one out.
-    fn count_listeners(&self) {
-        let count = (self.listeners.len() + self.datagrams.len()) as u64;
-        let counters = &self.shared.server;
-        counters
-            .curr_connections
-            .store(count.saturating_sub(1), Ordering::Relaxed);
-        counters.total_connections.store(count, Ordering::Relaxed);
-        counters
-            .connection_structures
-            .store(count, Ordering::Relaxed);
-        self.set_accepting(true);
-    }
-
-    /// Has the workers other than `worker` look for who holds too much.
-    fn trim_elsewhere(&self, worker: usize) {
-        for (number, mailbox) in self.mailboxes.iter().enumerate() {
-            if number != worker {
-                mailbox.post_trim();
-            }
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.state.load(Ordering::Acquire) != RUNNING
-    }
-
-    /// Orders the server to stop. The first order counts.
-    fn stop(&self, graceful: bool) {
-        let state = if graceful {
-            STOPPING_GRACEFULLY
-        } else {
-            STOPPING
-        };
-        // A failed exchange means that it is stopping already.
-        let _ = self
-            .state
-            .compare_exchange(RUNNING, state, Ordering::AcqRel, Ordering::Acquire);
-        self.wake_acceptor();
-    }
-
-    fn wake_acceptor(&self) {
-        if let Err(error) = self.acceptor.wake() {
-            error!("cannot wake the acceptor: {error}");
-        }
-    }
+fn no_polling(error: io::Error) -> Failure {
+    Failure::os("cannot set up event polling", &error)
 }
 
 /// A server whose sockets are open: clients can connect, and are served once it runs.
@@ -269,19 +122,12 @@ impl Server {
             listeners,
             datagrams,
         } = sockets;
-        let hub = Arc::new(Hub {
-            budget: Budget::new(&shared.settings),
-            shared,
-            mailboxes,
-            listeners: listeners.iter().map(|door| door.info.clone()).collect(),
-            datagrams: datagrams.iter().map(|socket| socket.info.clone()).collect(),
-            roster,
-            acceptor: Waker::new(poll.registry(), WAKE).map_err(no_polling)?,
-            open: CachePadded::default(),
-            accepting: AtomicBool::new(true),
-            state: AtomicU8::new(RUNNING),
-        });
-        hub.count_listeners();
+        let infos = (
+            listeners.iter().map(|door| door.info.clone()).collect(),
+            datagrams.iter().map(|socket| socket.info.clone()).collect(),
+        );
+        let waker = Waker::new(poll.registry(), WAKE).map_err(no_polling)?;
+        let hub = Arc::new(Hub::new(shared, mailboxes, roster, infos, waker));
         let acceptor = Acceptor::new(Arc::clone(&hub), poll, listeners).map_err(no_polling)?;
         Ok(Self {
             hub,
@@ -433,7 +279,7 @@ impl Control {
     /// Whether the order to stop was to stop gracefully (`SIGUSR1`, `shutdown graceful`).
     #[must_use]
     pub fn stops_gracefully(&self) -> bool {
-        self.hub.state.load(Ordering::Acquire) == STOPPING_GRACEFULLY
+        self.hub.stops_gracefully()
     }
 }
 

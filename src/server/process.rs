@@ -5,10 +5,11 @@
 //! background, and only then memory and threads, neither of which survives a fork well.
 
 use crate::base::settings::Settings;
+use crate::server::failure::{EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure};
 use crate::server::listener::{bind_all, write_port_file};
 use crate::server::logins;
 use crate::server::os::{self, Background, Detached};
-use crate::server::{Control, EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure, Server};
+use crate::server::{Control, Server};
 use log::{debug, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;

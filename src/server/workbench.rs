@@ -1,15 +1,12 @@
 //! What a worker owns once and lends to each of its connections for a turn.
 
-use crate::server::Hub;
+use crate::server::budget::READ_LEN;
+use crate::server::hub::Hub;
 use crate::server::roster::Roll;
 use crate::session::{ConnectionId, Context, Output, Progress, Session};
 use crate::store::Lane;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// Bytes read in one turn at most. Large enough that a big value comes in few system calls, small
-/// enough that a turn takes well under a millisecond.
-pub(crate) const READ_LEN: usize = 256 << 10;
 
 /// Replies that are worth a write of their own: with so many waiting, a connection that has used
 /// up its request budget gives way whatever rounds it has left.

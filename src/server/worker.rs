@@ -17,11 +17,11 @@
 //!    only after the next refusal, so keeping it costs nothing.
 
 use crate::base::clock::TICKS_PER_SECOND;
-use crate::server::Hub;
 use crate::server::budget::Overdraft;
-use crate::server::connection::{Arrival, Connection, Turn};
+use crate::server::connection::{Connection, Turn};
 use crate::server::datagram::DatagramSocket;
-use crate::server::mailbox::{Message, WAKE};
+use crate::server::hub::Hub;
+use crate::server::mailbox::{Arrival, Message, WAKE};
 use crate::server::table::Table;
 use crate::server::workbench::Workbench;
 use log::{debug, info};
