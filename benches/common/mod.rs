@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each bench uses its part of this")]
 
 use nuthatch::base::clock::{Clock, Now};
-use nuthatch::base::settings::{ProtocolChoice, Settings};
+use nuthatch::base::services::Services;
+use nuthatch::base::settings::Settings;
 use nuthatch::session::{ConnectionId, Context, Host, Output, Progress, Session, Shared};
 use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
@@ -52,7 +53,7 @@ impl Talk {
         Self {
             shared,
             lane,
-            session: Session::new(ProtocolChoice::Auto),
+            session: Session::new(Services::MEMCACHED),
             output: Output::default(),
         }
     }
@@ -60,7 +61,7 @@ impl Talk {
     /// A new connection to the same store, which may speak another protocol.
     pub(crate) fn reconnect(&mut self) {
         self.session.hang_up(&mut self.lane);
-        self.session = Session::new(ProtocolChoice::Auto);
+        self.session = Session::new(Services::MEMCACHED);
     }
 
     /// Runs all of `input`, throws the replies away and returns their length.

@@ -7,4 +7,5 @@ pub mod key;
 pub mod number;
 pub mod part;
 pub mod scan;
+pub mod services;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! Every tunable and limit: plain data with memcached's defaults, made by `cli` and read by all.
 
+use crate::base::services::Services;
 use std::path::{Path, PathBuf};
 
 /// What the operator asked for. Fields that have no effect here are kept to be shown by
@@ -40,8 +41,8 @@ pub struct Settings {
     pub watch_enabled: bool,
     /// Whether `shutdown` works (`-A`).
     pub shutdown_enabled: bool,
-    /// Which protocols a connection may speak (`-B`).
-    pub protocol: ProtocolChoice,
+    /// What a connection may speak (`-B`).
+    pub services: Services,
     /// Seconds after which an idle connection is closed (`-o idle_timeout`); 0 never.
     pub idle_timeout_s: u32,
     /// Seconds without a byte of progress after which a connection is closed that is in the middle
@@ -158,17 +159,6 @@ impl Automove {
     }
 }
 
-/// Protocols a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolChoice {
-    /// The first byte of a connection decides.
-    Auto,
-    /// Text and meta only.
-    Ascii,
-    /// Binary only.
-    Binary,
-}
-
 /// memcached options without a counterpart here, as `stats settings` shows them.
 #[derive(Clone, Debug)]
 pub struct ShownSettings {
@@ -237,16 +227,17 @@ impl Settings {
         self.auth_file.is_some() || self.sasl
     }
 
-    /// Whether every connection that may speak `choice` has to log in, if any has.
+    /// Whether every connection that may speak `services` has to log in, if any has.
     #[must_use]
-    pub fn guards(&self, choice: ProtocolChoice) -> bool {
+    pub fn guards(&self, services: Services) -> bool {
         let (text, binary) = (self.auth_file.is_some(), self.sasl);
-        match choice {
-            _ if text == binary => true,
-            ProtocolChoice::Auto => false,
-            ProtocolChoice::Ascii => text,
-            ProtocolChoice::Binary => binary,
-        }
+        text == binary
+            || services
+                == if text {
+                    Services::TEXT
+                } else {
+                    Services::BINARY
+                }
     }
 }
 
@@ -270,7 +261,7 @@ impl Default for Settings {
             dump_enabled: true,
             watch_enabled: true,
             shutdown_enabled: false,
-            protocol: ProtocolChoice::Auto,
+            services: Services::MEMCACHED,
             idle_timeout_s: 0,
             progress_timeout_s: 60,
             conn_memory: None,

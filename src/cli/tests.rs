@@ -1,7 +1,8 @@
 //! Argument lists and what becomes of them.
 
 use super::{Action, VERSION_LINE, parse};
-use crate::base::settings::{Automove, EvictionPolicy, ProtocolChoice, Settings};
+use crate::base::services::Services;
+use crate::base::settings::{Automove, EvictionPolicy, Settings};
 use crate::server::Failure;
 use std::ffi::OsString;
 use std::path::Path;
@@ -93,10 +94,7 @@ fn every_simple_flag_sets_what_it_names() {
         (7, 5, 9)
     );
     assert_eq!((given.prefix_delimiter, given.detail_enabled), (b'|', true));
-    assert_eq!(
-        (given.protocol, given.unix_mask),
-        (ProtocolChoice::Ascii, 0o755)
-    );
+    assert_eq!((given.services, given.unix_mask), (Services::TEXT, 0o755));
     assert_eq!(given.store.chunk_size_min, Some(64));
     assert_eq!(settings("-f 1.08").store.growth_factor, Some(1.08));
 }
@@ -318,19 +316,16 @@ fn features_that_are_missing_are_refused_by_name() {
 #[test]
 fn a_login_forces_the_protocol_that_has_it() {
     let text = settings("-Y /users");
-    assert_eq!(text.protocol, ProtocolChoice::Ascii);
+    assert_eq!(text.services, Services::TEXT);
     assert_eq!(text.login_file(), Some(Path::new("/users")));
     assert!(!text.sasl);
     for line in ["-S -Y /users", "--enable-sasl --auth-file=/users -B auto"] {
         let both = settings(line);
-        assert!(both.sasl && both.protocol == ProtocolChoice::Auto, "{line}");
+        assert!(both.sasl && both.services == Services::MEMCACHED, "{line}");
     }
     let listeners = "-Y /u -S -l proto[binary]:a,proto[ascii]:b,c";
-    assert_eq!(settings(listeners).protocol, ProtocolChoice::Auto);
-    assert_eq!(
-        settings("-Y /u -l proto[ascii]:a").protocol,
-        ProtocolChoice::Ascii
-    );
+    assert_eq!(settings(listeners).services, Services::MEMCACHED);
+    assert_eq!(settings("-Y /u -l proto[ascii]:a").services, Services::TEXT);
 }
 
 #[test]

@@ -112,13 +112,13 @@ impl Connection {
     /// A connection that has said nothing yet.
     pub(crate) fn new(arrival: Arrival, bench: &Workbench) -> Self {
         let Arrival { transport, client } = arrival;
-        let protocol = bench.hub.listeners[usize::from(client.listener)].protocol;
+        let services = bench.hub.listeners[usize::from(client.listener)].services;
         let ticks = bench.hub.shared.clock.now().ticks;
         let entry = Arc::new(Entry::client(transport.fd(), client, ticks));
         bench.roll().enter(&entry);
         Self {
             transport,
-            session: Session::new(protocol),
+            session: Session::new(services),
             saved: Saved::default(),
             held: None,
             holding: Holding::default(),

@@ -118,8 +118,8 @@ impl DatagramSocket {
             connection: bench.connection,
         };
         bench.output.limit(usize::MAX, 0);
-        let protocol = self.info.protocol;
-        let progress = answer_datagram(&mut context, protocol, requests, &mut bench.output);
+        let services = self.info.services;
+        let progress = answer_datagram(&mut context, services, requests, &mut bench.output);
         roll.rest();
         self.entry.set_peer(None);
         let reply = take(&mut bench.output);

@@ -8,7 +8,7 @@
 //! 3. **Errors are not answered.** Taken for a request, any reply of ours is unknown and makes an
 //!    error. Two servers that are tricked into talking to each other stop there.
 
-use crate::base::settings::ProtocolChoice;
+use crate::base::services::Services;
 use crate::protocol::binary::{MAGIC_REQUEST, Reply, RequestHeader, Status};
 use crate::protocol::text::ErrorLine;
 use crate::session::output::Output;
@@ -27,7 +27,7 @@ const ERROR: &[u8] = b"ERROR";
 /// Once the reply is too long, the requests that have not been carried out are dropped.
 pub fn answer_datagram(
     context: &mut Context<'_>,
-    choice: ProtocolChoice,
+    services: Services,
     requests: &[u8],
     out: &mut Output,
 ) -> Progress {
@@ -35,7 +35,7 @@ pub fn answer_datagram(
     if requests.starts_with(ERROR) {
         return Progress::NeedInput;
     }
-    let mut session = Session::new(choice);
+    let mut session = Session::new(services);
     let mut at = 0;
     let progress = loop {
         let step = session.advance(context, &requests[at..], out);

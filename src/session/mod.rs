@@ -54,7 +54,8 @@ pub use shared::{ConnectionId, Context, Host, Shared};
 use crate::base::clock::Now;
 use crate::base::number::usize_from;
 use crate::base::part::Gap;
-use crate::base::settings::{ProtocolChoice, Settings};
+use crate::base::services::Services;
+use crate::base::settings::Settings;
 use crate::protocol::binary::MAGIC_REQUEST;
 use crate::session::auth::{Sasl, TextLogin};
 use crate::session::retrieval::KeyLine;
@@ -133,7 +134,7 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grammar {
     /// Nothing has come yet.
-    Unheard(ProtocolChoice),
+    Unheard(Services),
     /// Lines of which only logins are heard.
     Login,
     /// Lines: classic and meta commands.
@@ -144,11 +145,10 @@ enum Grammar {
 
 impl Grammar {
     /// What a connection speaks whose first byte this is.
-    fn choose(choice: ProtocolChoice, first: u8, settings: &Settings) -> Self {
-        let binary = match choice {
-            ProtocolChoice::Auto => first == MAGIC_REQUEST,
-            ProtocolChoice::Ascii => false,
-            ProtocolChoice::Binary => true,
+    fn choose(services: Services, first: u8, settings: &Settings) -> Self {
+        let binary = match (services.has(Services::TEXT), services.has(Services::BINARY)) {
+            (true, true) => first == MAGIC_REQUEST,
+            (_, binary) => binary,
         };
         if binary {
             Self::Binary(Sasl::new(settings.needs_login()))
@@ -194,11 +194,11 @@ impl Session {
     /// is answered as it comes.
     pub const INPUT_MAX: usize = 64 << 10;
 
-    /// A new conversation; `choice` is what its listener speaks.
+    /// A new conversation; `services` are what its listener speaks.
     #[must_use]
-    pub fn new(choice: ProtocolChoice) -> Self {
+    pub fn new(services: Services) -> Self {
         Self {
-            grammar: Grammar::Unheard(choice),
+            grammar: Grammar::Unheard(services),
             state: State::Command,
             large: false,
         }
@@ -215,7 +215,7 @@ impl Session {
         let stays = input.len() < HEAD_LEN || matches!(self.state, State::Upload(_));
         let mut turn = Turn::new(context, input, out);
         loop {
-            let step = self.step(&mut turn);
+            let step = self.resume(&mut turn);
             self.state = step.state;
             if let Some(progress) = step.stop {
                 self.large = turn.large || self.large && stays;
@@ -227,9 +227,9 @@ impl Session {
         }
     }
 
-    fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn resume(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         match mem::take(&mut self.state) {
-            State::Command => self.commands(turn),
+            State::Command => self.run_all(turn),
             State::Keys(line) => retrieval::resume(turn, line),
             State::Upload(upload) => upload::resume(turn, upload),
             State::Swallow(left) => swallow(turn, left),
@@ -239,12 +239,12 @@ impl Session {
     }
 
     /// Runs requests until one leaves the conversation elsewhere, or the turn ends.
-    fn commands(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn run_all(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         loop {
             if turn.at == turn.input.len() {
                 return Step::stop(State::Command, Progress::NeedInput);
             }
-            let step = self.command(turn);
+            let step = self.run_one(turn);
             if step.stop.is_some() || !matches!(step.state, State::Command) {
                 return step;
             }
@@ -253,15 +253,15 @@ impl Session {
 
     /// Runs the next request, or a batch of them.
     #[inline]
-    fn command(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn run_one(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Some(&first) = turn.rest().first() else {
             return Step::stop(State::Command, Progress::NeedInput);
         };
         if turn.is_full() {
             return Step::stop(State::Command, Progress::Full);
         }
-        if let Grammar::Unheard(choice) = self.grammar {
-            self.grammar = Grammar::choose(choice, first, &turn.shared().settings);
+        if let Grammar::Unheard(services) = self.grammar {
+            self.grammar = Grammar::choose(services, first, &turn.shared().settings);
         }
         match &mut self.grammar {
             Grammar::Binary(sasl) => binary::command(turn, sasl),

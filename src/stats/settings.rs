@@ -1,6 +1,7 @@
 //! The report of `stats settings`: memcached's names, then who is really speaking.
 
-use crate::base::settings::{Automove, ProtocolChoice, Settings, ShownSettings};
+use crate::base::services::Services;
+use crate::base::settings::{Automove, Settings, ShownSettings};
 use crate::stats::{Sink, yes_no};
 use std::path::Path;
 
@@ -75,10 +76,10 @@ fn limits(sink: &mut impl Sink, settings: &Settings, detail: bool) {
     sink.show("tcp_backlog", settings.backlog);
     sink.show(
         "binding_protocol",
-        match settings.protocol {
-            ProtocolChoice::Auto => "auto-negotiate",
-            ProtocolChoice::Ascii => "ascii",
-            ProtocolChoice::Binary => "binary",
+        match settings.services {
+            Services::TEXT => "ascii",
+            Services::BINARY => "binary",
+            _ => "auto-negotiate",
         },
     );
     sink.show("auth_enabled_sasl", yes_no(settings.sasl));

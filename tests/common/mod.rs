@@ -84,7 +84,7 @@ impl Talk {
     pub(crate) fn new(settings: Settings) -> Self {
         let store = Store::new(&settings.store, 1).unwrap();
         let lane = store.lane(0);
-        let session = Session::new(settings.protocol);
+        let session = Session::new(settings.services);
         let host = Nobody::default();
         Self {
             pokes: Arc::clone(&host.pokes),
@@ -104,7 +104,7 @@ impl Talk {
     /// A new connection to the same store.
     pub(crate) fn reconnect(&mut self) {
         self.session.hang_up(&mut self.lane);
-        self.session = Session::new(self.shared.settings.protocol);
+        self.session = Session::new(self.shared.settings.services);
         self.out.reset(0);
         self.unused.clear();
         self.ended = None;
