@@ -25,7 +25,7 @@
 //! room for them.
 //!
 //! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. What is
-//! missing of an upload may also be brought past the input, by [`Session::gaps`]. A line
+//! missing of an upload may also be brought past the input, by [`Session::next_read`]. A line
 //! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
 //! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
 
