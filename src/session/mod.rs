@@ -211,20 +211,26 @@ impl Session {
         input: &[u8],
         out: &mut Output,
     ) -> Advance {
-        // Small requests that fill a read end the expectation of large ones.
-        let stays = input.len() < HEAD_LEN || matches!(self.state, State::Upload(_));
         let mut turn = Turn::new(context, input, out);
         loop {
             let step = self.resume(&mut turn);
             self.state = step.state;
             if let Some(progress) = step.stop {
-                self.large = turn.large || self.large && stays;
+                if turn.large != self.large {
+                    self.large = turn.large || self.still_expects_large(input.len());
+                }
                 return Advance {
                     consumed: turn.at,
                     progress,
                 };
             }
         }
+    }
+
+    /// Small requests that fill a read end the expectation of large ones.
+    #[cold]
+    fn still_expects_large(&self, input_len: usize) -> bool {
+        input_len < HEAD_LEN || matches!(self.state, State::Upload(_))
     }
 
     fn resume(&mut self, turn: &mut Turn<'_, '_>) -> Step {
