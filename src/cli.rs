@@ -10,7 +10,8 @@
 mod extended;
 mod flags;
 
-use crate::base::settings::{ProtocolChoice, Settings};
+use crate::base::services::Services;
+use crate::base::settings::Settings;
 use crate::server::{EXIT_USAGE, Failure, ListenSpec, process};
 use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -216,8 +217,8 @@ impl Reader<'_> {
         if let Some(backlog) = self.number("listen-backlog", "-b", 0..=i32::MAX as u64)? {
             self.settings.backlog = backlog as i32;
         }
-        let protocol = self.value("protocol").map(parse_protocol).transpose()?;
-        self.logins(protocol)
+        let services = self.value("protocol").map(parse_services).transpose()?;
+        self.logins(services)
     }
 
     /// A UDP port alone is TCP's too. Beside a UNIX socket there is neither.
@@ -238,7 +239,7 @@ impl Reader<'_> {
     }
 
     /// Logins, and what they leave of the choice of protocols: none may be a way around them.
-    fn logins(&mut self, protocol: Option<ProtocolChoice>) -> Result<(), Failure> {
+    fn logins(&mut self, services: Option<Services>) -> Result<(), Failure> {
         self.settings.auth_file = self.path("auth-file");
         self.settings.sasl = self.is_set("enable-sasl");
         if self.settings.sasl {
@@ -256,18 +257,18 @@ impl Reader<'_> {
             ));
         }
         let default = match (&self.settings.auth_file, self.settings.sasl) {
-            (Some(_), false) => ProtocolChoice::Ascii,
-            (None, true) => ProtocolChoice::Binary,
-            _ => ProtocolChoice::Auto,
+            (Some(_), false) => Services::TEXT,
+            (None, true) => Services::BINARY,
+            _ => Services::MEMCACHED,
         };
-        self.settings.protocol = protocol.unwrap_or(default);
-        if !self.settings.guards(self.settings.protocol) {
+        self.settings.services = services.unwrap_or(default);
+        if !self.settings.guards(self.settings.services) {
             return Err(unguarded(&self.settings, "-B"));
         }
         for value in &self.settings.listen {
             let specs = ListenSpec::parse_list(value).unwrap_or_default();
-            let mut protocols = specs.iter().filter_map(|spec| spec.protocol);
-            if !protocols.all(|protocol| self.settings.guards(protocol)) {
+            let mut services = specs.iter().filter_map(|spec| spec.services);
+            if !services.all(|services| self.settings.guards(services)) {
                 return Err(unguarded(&self.settings, &format!("-l {value}")));
             }
         }
@@ -446,11 +447,11 @@ fn share_of_memory(percent: &str) -> Option<u64> {
     Some(memory / 100 * percent)
 }
 
-fn parse_protocol(name: &str) -> Result<ProtocolChoice, Failure> {
+fn parse_services(name: &str) -> Result<Services, Failure> {
     match name {
-        "auto" => Ok(ProtocolChoice::Auto),
-        "ascii" => Ok(ProtocolChoice::Ascii),
-        "binary" => Ok(ProtocolChoice::Binary),
+        "auto" => Ok(Services::MEMCACHED),
+        "ascii" => Ok(Services::TEXT),
+        "binary" => Ok(Services::BINARY),
         _ => Err(conflict(format!(
             "-B {name}: the protocol is ascii, binary or auto"
         ))),

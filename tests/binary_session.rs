@@ -6,6 +6,7 @@ mod common;
 
 use common::settings;
 use nuthatch::base::credentials::Credentials;
+use nuthatch::base::services::Services;
 use nuthatch::base::settings::Settings;
 use nuthatch::protocol::binary::{MAGIC_REQUEST, RequestHeader};
 use nuthatch::session::Progress;
@@ -432,26 +433,25 @@ fn a_turn_counts_packets() {
 
 #[test]
 fn the_first_byte_decides_where_both_are_spoken() {
-    use nuthatch::base::settings::ProtocolChoice::{Ascii, Auto, Binary};
     let noop = Ask {
         opcode: 0x0a,
         ..Ask::default()
     }
     .bytes();
-    for (protocol, packets, lines) in [
-        (Auto, true, true),
-        (Ascii, false, true),
-        (Binary, true, false),
+    for (services, packets, lines) in [
+        (Services::MEMCACHED, true, true),
+        (Services::TEXT, false, true),
+        (Services::BINARY, true, false),
     ] {
         let mut talk = common::Talk::new(Settings {
-            protocol,
+            services,
             ..settings()
         });
         talk.send(&noop);
-        assert_eq!(talk.reply.first() == Some(&0x81), packets, "{protocol:?}");
+        assert_eq!(talk.reply.first() == Some(&0x81), packets, "{services:?}");
         talk.reply.clear();
         talk.reconnect();
-        assert_eq!(talk.ask(b"mn\r\n") == "MN\r\n", lines, "{protocol:?}");
+        assert_eq!(talk.ask(b"mn\r\n") == "MN\r\n", lines, "{services:?}");
         assert_eq!(talk.ended.is_none(), lines);
     }
 }

@@ -168,7 +168,7 @@ fn enable(settings: &mut nuthatch::base::settings::Settings, name: &str) {
         "no_watch" => settings.watch_enabled = false,
         "login" => settings.auth_file = Some("/users".into()),
         "no_slab_reassign" => settings.store.reassign = false,
-        "ascii" => settings.protocol = nuthatch::base::settings::ProtocolChoice::Ascii,
+        "ascii" => settings.services = nuthatch::base::services::Services::TEXT,
         _ => panic!("no such setting: {name}"),
     }
 }

@@ -8,8 +8,15 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "support/clients.rs"]
+mod clients;
 #[path = "support/scratch.rs"]
 mod scratch;
+
+use clients::{
+    Client, PATIENCE, eventually, excerpt, found, resident, send_until_refused, set, settings,
+    start,
+};
 
 use nuthatch::base::settings::Settings;
 use nuthatch::server::{EXIT_OS, EXIT_USAGE, Running, Server, process};
@@ -17,127 +24,19 @@ use scratch::Scratch;
 use socket2::{Domain, SockRef, Type};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-const REFUSAL: &[u8] = b"ERROR Too many open connections\r\n";
-
-fn settings() -> Settings {
-    Settings {
-        tcp_port: Some(0),
-        threads: 2,
-        ..Settings::default()
-    }
-}
-
-fn start(settings: Settings) -> Running {
-    Server::bind(settings).unwrap().spawn().unwrap()
-}
-
-/// A client that knows what it should hear.
-struct Client {
-    stream: TcpStream,
-}
-
-impl Client {
-    fn of(server: &Running) -> Self {
-        Self::at(server.addresses()[0])
-    }
-
-    fn at(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        Self { stream }
-    }
-
-    fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
-    }
-
-    /// Reads exactly as much as is expected, and compares.
-    fn expect(&mut self, expected: &[u8]) {
-        let mut found = vec![0; expected.len()];
-        self.stream.read_exact(&mut found).unwrap();
-        assert!(
-            found == expected,
-            "{} is not {}",
-            excerpt(&found),
-            excerpt(expected)
-        );
-    }
-
-    fn ask(&mut self, request: &[u8], reply: &[u8]) {
-        self.send(request);
-        self.expect(reply);
-    }
-
-    /// Reads to the end of the connection.
-    fn rest(&mut self) -> Vec<u8> {
-        let mut rest = vec![];
-        self.stream.read_to_end(&mut rest).unwrap();
-        rest
-    }
-}
-
-fn excerpt(bytes: &[u8]) -> String {
-    format!("\"{}\"", bytes[..bytes.len().min(200)].escape_ascii())
-}
-
-/// Asks again until the answer is yes.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        thread::yield_now();
-    }
-}
-
 /// A path of this test's own.
 fn scratch_path(name: &str) -> Scratch {
     Scratch::new(name)
 }
 
-/// Memory that this process has in use, in bytes.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse::<u64>()
-        .unwrap()
-        << 10
-}
-
-fn set(key: &str, value: &[u8]) -> Vec<u8> {
-    [
-        format!("set {key} 0 0 {}\r\n", value.len()).as_bytes(),
-        value,
-        b"\r\n",
-    ]
-    .concat()
-}
-
-fn found(key: &str, value: &[u8]) -> Vec<u8> {
-    [
-        format!("VALUE {key} 0 {}\r\n", value.len()).as_bytes(),
-        value,
-        b"\r\nEND\r\n",
-    ]
-    .concat()
-}
+const REFUSAL: &[u8] = b"ERROR Too many open connections\r\n";
 
 #[test]
 fn what_is_set_can_be_got_by_another_client() {
@@ -293,25 +192,6 @@ fn a_half_closed_client_hears_every_answer_and_then_the_end() {
     let expected = [b"STORED\r\n", &found("half", b"closed").repeat(1000)[..]].concat();
     assert!(client.rest() == expected);
     server.stop().unwrap();
-}
-
-/// Sends `request` until neither the server nor the system between takes more; says how often.
-fn send_until_refused(stream: &mut TcpStream, request: &[u8]) -> usize {
-    // Long enough that a server that still reads would have read.
-    stream
-        .set_write_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    let batch = request.repeat(100);
-    let mut sent = 0;
-    loop {
-        match stream.write(&batch[sent % request.len()..]) {
-            Ok(count) => sent += count,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                break sent;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
 
 /// A client that stops reading must cost its own connection only: replies of 100 kB to thousands

@@ -159,3 +159,26 @@ fn the_settings_name_who_is_really_speaking() {
             .contains("STAT server nuthatch-")
     );
 }
+
+#[test]
+fn a_line_of_many_keys_gives_way_to_others() {
+    const KEYS: usize = 160_000;
+    let mut talk = Talk::new(settings());
+    let line = [b"get".to_vec(), b" k".repeat(KEYS), b"\r\n".to_vec()].concat();
+    assert_eq!(talk.ask(&line), "END\r\n");
+    // A turn is 20 commands, and each 16 keys are one.
+    let turns = u32::try_from(KEYS / (20 * 16)).unwrap();
+    assert!(
+        (turns..turns + 20).contains(&talk.yields),
+        "{}",
+        talk.yields
+    );
+    let before = talk.yields;
+    let line = [b"get".to_vec(), b" k".repeat(100), b"\r\n".to_vec()].concat();
+    assert_eq!(talk.ask(&line.repeat(1_000)).len(), 5_000);
+    let turns = talk.yields - before;
+    assert!(
+        (300..400).contains(&turns),
+        "{turns} turns of 7,000 commands"
+    );
+}

@@ -8,7 +8,8 @@
     reason = "a test that cannot go on should say where"
 )]
 
-use nuthatch::base::settings::{ProtocolChoice, Settings};
+use nuthatch::base::services::Services;
+use nuthatch::base::settings::Settings;
 use nuthatch::server::{Running, Server};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -306,18 +307,18 @@ fn each_datagram_chooses_its_protocol() {
 
 #[test]
 fn a_protocol_that_is_not_wanted_is_not_spoken() {
-    let only = |protocol| {
+    let only = |services| {
         start(Settings {
-            protocol,
+            services,
             ..settings()
         })
     };
-    let server = only(ProtocolChoice::Ascii);
+    let server = only(Services::TEXT);
     let peer = Peer::of(&server);
     peer.send(1, &packet(0x00, b"k"));
     peer.ask(2, b"get none\r\n", b"END\r\n");
     server.stop().unwrap();
-    let server = only(ProtocolChoice::Binary);
+    let server = only(Services::BINARY);
     let peer = Peer::of(&server);
     peer.send(3, b"get none\r\nget none\r\n");
     peer.send(4, &packet(0x0a, b""));

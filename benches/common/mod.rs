@@ -2,8 +2,9 @@
 #![allow(dead_code, reason = "each bench uses its part of this")]
 
 use nuthatch::base::clock::{Clock, Now};
-use nuthatch::base::settings::{ProtocolChoice, Settings};
-use nuthatch::session::{Context, Host, Output, Progress, Session, Shared};
+use nuthatch::base::services::Services;
+use nuthatch::base::settings::Settings;
+use nuthatch::session::{ConnectionId, Context, Host, Output, Progress, Session, Shared};
 use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
 
@@ -21,9 +22,11 @@ impl Host for Nobody {
 
     fn set_verbosity(&self, _level: u8) {}
 
-    fn sockets(&self) -> Vec<SocketReport> {
+    fn sockets_after(&self, _fd: i32, _most: usize) -> Vec<SocketReport> {
         vec![]
     }
+
+    fn poke(&self, _connection: ConnectionId) {}
 }
 
 /// One connection, fed by hand.
@@ -50,7 +53,7 @@ impl Talk {
         Self {
             shared,
             lane,
-            session: Session::new(ProtocolChoice::Auto),
+            session: Session::new(Services::MEMCACHED),
             output: Output::default(),
         }
     }
@@ -58,7 +61,7 @@ impl Talk {
     /// A new connection to the same store, which may speak another protocol.
     pub(crate) fn reconnect(&mut self) {
         self.session.hang_up(&mut self.lane);
-        self.session = Session::new(ProtocolChoice::Auto);
+        self.session = Session::new(Services::MEMCACHED);
     }
 
     /// Runs all of `input`, throws the replies away and returns their length.
@@ -71,6 +74,7 @@ impl Talk {
                 lane: &mut self.lane,
                 counters: &self.shared.counters[0],
                 now: Now::at_second(10),
+                connection: ConnectionId::default(),
             };
             let step = self
                 .session

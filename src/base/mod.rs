@@ -7,5 +7,6 @@ pub mod key;
 pub mod number;
 pub mod part;
 pub mod scan;
+pub mod services;
 pub mod settings;
 pub mod store_mode;

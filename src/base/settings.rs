@@ -1,5 +1,6 @@
 //! Every tunable and limit: plain data with memcached's defaults, made by `cli` and read by all.
 
+use crate::base::services::Services;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a reply that fit one datagram of 1,400 bytes with its header. That fits an Ethernet
@@ -46,10 +47,15 @@ pub struct Settings {
     pub watch_enabled: bool,
     /// Whether `shutdown` works (`-A`).
     pub shutdown_enabled: bool,
-    /// Which protocols a connection may speak (`-B`).
-    pub protocol: ProtocolChoice,
+    /// What a connection may speak (`-B`).
+    pub services: Services,
     /// Seconds after which an idle connection is closed (`-o idle_timeout`); 0 never.
     pub idle_timeout_s: u32,
+    /// Seconds without a byte of progress after which a connection is closed that is in the middle
+    /// of a request or has replies to send (`-o progress_timeout`); 0 never.
+    pub progress_timeout_s: u32,
+    /// Bytes that all connections may hold together (`-o conn_memory`); `None` for the default.
+    pub conn_memory: Option<u64>,
     /// Prefix delimiter (`-D`).
     pub prefix_delimiter: u8,
     /// Whether prefix statistics are on from the start (`-D` turns them on).
@@ -159,17 +165,6 @@ impl Automove {
     }
 }
 
-/// Protocols a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProtocolChoice {
-    /// The first byte of a connection decides.
-    Auto,
-    /// Text and meta only.
-    Ascii,
-    /// Binary only.
-    Binary,
-}
-
 /// memcached options without a counterpart here, as `stats settings` shows them.
 #[derive(Clone, Debug)]
 pub struct ShownSettings {
@@ -213,7 +208,18 @@ pub struct ShownSettings {
     pub track_sizes: bool,
 }
 
+/// What connections may hold at least, where nothing else is asked for.
+const CONN_MEMORY_MIN: u64 = 16 << 20;
+
 impl Settings {
+    /// Bytes of requests and replies that connections may hold together: 2 % of the memory for
+    /// items, or 16 MiB where that is more.
+    #[must_use]
+    pub fn conn_memory_limit(&self) -> u64 {
+        let default = (self.store.memory_limit / 50).max(CONN_MEMORY_MIN);
+        self.conn_memory.unwrap_or(default)
+    }
+
     /// The password file: one serves both protocols.
     #[must_use]
     pub fn login_file(&self) -> Option<&Path> {
@@ -227,16 +233,17 @@ impl Settings {
         self.auth_file.is_some() || self.sasl
     }
 
-    /// Whether every connection that may speak `choice` has to log in, if any has.
+    /// Whether every connection that may speak `services` has to log in, if any has.
     #[must_use]
-    pub fn guards(&self, choice: ProtocolChoice) -> bool {
+    pub fn guards(&self, services: Services) -> bool {
         let (text, binary) = (self.auth_file.is_some(), self.sasl);
-        match choice {
-            _ if text == binary => true,
-            ProtocolChoice::Auto => false,
-            ProtocolChoice::Ascii => text,
-            ProtocolChoice::Binary => binary,
-        }
+        text == binary
+            || services
+                == if text {
+                    Services::TEXT
+                } else {
+                    Services::BINARY
+                }
     }
 }
 
@@ -261,8 +268,10 @@ impl Default for Settings {
             dump_enabled: true,
             watch_enabled: true,
             shutdown_enabled: false,
-            protocol: ProtocolChoice::Auto,
+            services: Services::MEMCACHED,
             idle_timeout_s: 0,
+            progress_timeout_s: 60,
+            conn_memory: None,
             prefix_delimiter: b':',
             detail_enabled: false,
             daemonize: false,

@@ -1,6 +1,6 @@
 //! The suboptions of `-o`: one table, from name to what it sets.
 
-use super::{bad, conflict, parse_number};
+use super::{bad, conflict, parse_number, parse_size};
 use crate::base::settings::{Automove, EvictionPolicy, Settings, UDP_REPLY_LEN};
 use crate::server::Failure;
 use std::ops::RangeInclusive;
@@ -13,6 +13,8 @@ enum Apply {
     Number(RangeInclusive<u64>, fn(&mut Settings, u64)),
     /// A number in a range, or none: then the default given here.
     NumberOr(u64, RangeInclusive<u64>, fn(&mut Settings, u64)),
+    /// A size in a range: bytes, or with k, m or g.
+    Size(RangeInclusive<u64>, fn(&mut Settings, u64)),
     /// A fraction above zero and at most this.
     Fraction(f64, fn(&mut Settings, f64)),
     /// One of several words.
@@ -23,7 +25,7 @@ enum Apply {
     Unsupported(&'static str),
 }
 
-use Apply::{Bare, Fraction, Ignored, Number, NumberOr, Unsupported, Word};
+use Apply::{Bare, Fraction, Ignored, Number, NumberOr, Size, Unsupported, Word};
 
 const U32: RangeInclusive<u64> = 0..=u32::MAX as u64;
 /// Sizes given in KiB whose bytes must fit 32 bits.
@@ -32,6 +34,8 @@ const KIB: RangeInclusive<u64> = 1..=(u32::MAX >> 10) as u64;
 const UDP_REPLY: RangeInclusive<u64> = UDP_REPLY_LEN as u64..=32 << 10;
 /// Sizes given in MiB.
 const MIB: RangeInclusive<u64> = 0..=1 << 24;
+/// What connections may hold.
+const CONN_MEMORY: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const NO_LIMIT: f64 = f64::MAX;
 
 /// Suboptions that do something.
@@ -49,9 +53,19 @@ const EFFECTIVE: &[(&str, Apply)] = &[
         Number(U32, |settings, s| settings.idle_timeout_s = s as u32),
     ),
     (
+        "progress_timeout",
+        Number(U32, |settings, s| settings.progress_timeout_s = s as u32),
+    ),
+    (
         "udp_reply_max",
         Number(UDP_REPLY, |settings, bytes| {
             settings.udp_reply_max = bytes as usize
+        }),
+    ),
+    (
+        "conn_memory",
+        Size(CONN_MEMORY, |settings, size| {
+            settings.conn_memory = Some(size)
         }),
     ),
     (
@@ -253,6 +267,11 @@ impl Apply {
                     parse_number(&flag(name), required(name, value)?, range)?,
                 );
             }
+            Size(range, set) => {
+                let text = required(name, value)?;
+                let size = parse_size(text, 1).filter(|size| range.contains(size));
+                set(settings, size.ok_or_else(|| bad_size(name, text, range))?);
+            }
             Fraction(max, set) => {
                 set(
                     settings,
@@ -280,6 +299,13 @@ fn flag(name: &str) -> String {
 
 fn required<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Failure> {
     value.ok_or_else(|| bad(format!("-o {name}: needs a value")))
+}
+
+fn bad_size(name: &str, text: &str, range: &RangeInclusive<u64>) -> Failure {
+    let (least, most) = (range.start() >> 20, range.end() >> 20);
+    bad(format!(
+        "-o {name}={text}: must be a size from {least}m to {most}m"
+    ))
 }
 
 fn parse_fraction(name: &str, text: &str, max: f64) -> Result<f64, Failure> {

@@ -23,6 +23,10 @@ const EXTENDED_HELP: &str = "\
 Suboptions of -o, in comma lists, repeatable:
   [no_]maxconns_fast    refuse clients above -c at once, else let them wait [on]
   idle_timeout=<s>      close TCP clients that are idle for so long [0: never]
+  progress_timeout=<s>  close clients that are stuck for this long in the middle of a
+                        request, or without reading their replies [60; 0: never]
+  conn_memory=<size>    what clients' requests and unread replies may take together
+                        [16m, or 2 % of -m where that is more]
   udp_reply_max=<bytes> longest reply over UDP, up to 32768 [1392: one datagram]
   eviction=<policy>     s3, lru or lfu: which items go when room is needed [s3]
   [no_]slab_reassign    pages may change their slab class other than by need [on]

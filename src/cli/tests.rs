@@ -1,7 +1,8 @@
 //! Argument lists and what becomes of them.
 
 use super::{Action, VERSION_LINE, parse};
-use crate::base::settings::{Automove, EvictionPolicy, ProtocolChoice, Settings};
+use crate::base::services::Services;
+use crate::base::settings::{Automove, EvictionPolicy, Settings};
 use crate::server::Failure;
 use std::ffi::OsString;
 use std::path::Path;
@@ -93,10 +94,7 @@ fn every_simple_flag_sets_what_it_names() {
         (7, 5, 9)
     );
     assert_eq!((given.prefix_delimiter, given.detail_enabled), (b'|', true));
-    assert_eq!(
-        (given.protocol, given.unix_mask),
-        (ProtocolChoice::Ascii, 0o755)
-    );
+    assert_eq!((given.services, given.unix_mask), (Services::TEXT, 0o755));
     assert_eq!(given.store.chunk_size_min, Some(64));
     assert_eq!(settings("-f 1.08").store.growth_factor, Some(1.08));
 }
@@ -157,6 +155,10 @@ fn suboptions_come_in_lists_and_repeat() {
         settings("-o eviction=s3").store.policy,
         EvictionPolicy::S3Clock
     );
+    for (line, limit) in [("", 16 << 20), ("-m 2g", (2 << 30) / 50)] {
+        assert_eq!(settings(line).conn_memory_limit(), limit, "{line}");
+    }
+    assert_eq!(settings("-o conn_memory=3m").conn_memory_limit(), 3 << 20);
 }
 
 #[test]
@@ -236,6 +238,11 @@ fn mistakes_name_the_flag_and_the_value_and_have_memcacheds_exit_code() {
         ("-o idle_timeout", 1, "-o idle_timeout: needs a value"),
         ("-o udp_reply_max=1000", 1, "-o udp_reply_max 1000"),
         ("-o idle_timeout=x", 1, "-o idle_timeout x: not a number"),
+        (
+            "-o conn_memory=1000k",
+            1,
+            "-o conn_memory=1000k: must be a size from 1m",
+        ),
         ("-o hashpower=11", 1, "-o hashpower 11: must be at least 12"),
         (
             "-o slab_automove_ratio=2",
@@ -310,19 +317,16 @@ fn features_that_are_missing_are_refused_by_name() {
 #[test]
 fn a_login_forces_the_protocol_that_has_it() {
     let text = settings("-Y /users");
-    assert_eq!(text.protocol, ProtocolChoice::Ascii);
+    assert_eq!(text.services, Services::TEXT);
     assert_eq!(text.login_file(), Some(Path::new("/users")));
     assert!(!text.sasl);
     for line in ["-S -Y /users", "--enable-sasl --auth-file=/users -B auto"] {
         let both = settings(line);
-        assert!(both.sasl && both.protocol == ProtocolChoice::Auto, "{line}");
+        assert!(both.sasl && both.services == Services::MEMCACHED, "{line}");
     }
     let listeners = "-Y /u -S -l proto[binary]:a,proto[ascii]:b,c";
-    assert_eq!(settings(listeners).protocol, ProtocolChoice::Auto);
-    assert_eq!(
-        settings("-Y /u -l proto[ascii]:a").protocol,
-        ProtocolChoice::Ascii
-    );
+    assert_eq!(settings(listeners).services, Services::MEMCACHED);
+    assert_eq!(settings("-Y /u -l proto[ascii]:a").services, Services::TEXT);
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! The thread that lets clients in, up to the limit, and hands them to the workers in turn.
 
-use crate::server::Hub;
-use crate::server::connection::Arrival;
+use crate::server::hub::Hub;
 use crate::server::listener::Listener;
-use crate::server::mailbox::{Message, WAKE};
+use crate::server::mailbox::{Arrival, Message, WAKE};
 use log::{debug, info};
 use mio::{Events, Poll, Token};
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -136,7 +135,7 @@ impl Acceptor {
             .rejected_connections
             .fetch_add(1, Ordering::Relaxed);
         // An empty socket buffer always has room for a line; a peer already gone needs none.
-        if let Err(error) = arrival.socket.write(REFUSAL) {
+        if let Err(error) = arrival.transport.write(REFUSAL) {
             debug!("cannot tell a client that there is no room: {error}");
         }
     }

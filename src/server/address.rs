@@ -1,6 +1,7 @@
-//! What `-l` means: one element of its list, taken apart.
+//! Where to listen: what `-l` means, taken apart, and what has been bound.
 
-use crate::base::settings::ProtocolChoice;
+use crate::base::services::Services;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// A place to listen at.
@@ -33,7 +34,18 @@ pub struct ListenSpec {
     /// Where.
     pub endpoint: Endpoint,
     /// What is spoken there, if not what `-B` says.
-    pub protocol: Option<ProtocolChoice>,
+    pub services: Option<Services>,
+}
+
+/// A listening socket's description, for logs, `stats conns` and the port file.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerInfo {
+    /// `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `udp:127.0.0.1:11211` or `unix:/path`.
+    pub(crate) name: String,
+    /// The bound address; a UNIX socket has none.
+    pub(crate) address: Option<SocketAddr>,
+    /// What its clients may speak.
+    pub(crate) services: Services,
 }
 
 impl ListenSpec {
@@ -50,19 +62,19 @@ impl ListenSpec {
     }
 
     fn parse(element: &str) -> Result<Self, String> {
-        let (protocol, place) = strip_prefixes(element)?;
+        let (services, place) = strip_prefixes(element)?;
         let endpoint = match place.strip_prefix("unix:") {
             Some("") => return Err(format!("\"{element}\": a socket needs a path")),
             Some(path) => Endpoint::Unix(PathBuf::from(path)),
             None => parse_host(place).ok_or_else(|| format!("\"{element}\" is not an address"))?,
         };
-        Ok(Self { endpoint, protocol })
+        Ok(Self { endpoint, services })
     }
 }
 
 /// Takes `notls:`, `proto[..]:` and `tag[..]:` off the front, in any order.
-fn strip_prefixes(element: &str) -> Result<(Option<ProtocolChoice>, &str), String> {
-    let mut protocol = None;
+fn strip_prefixes(element: &str) -> Result<(Option<Services>, &str), String> {
+    let mut services = None;
     let mut rest = element;
     loop {
         if let Some(after) = rest.strip_prefix("notls:") {
@@ -70,14 +82,14 @@ fn strip_prefixes(element: &str) -> Result<(Option<ProtocolChoice>, &str), Strin
         } else if rest.starts_with("btls:") || rest.starts_with("mtls:") {
             return Err(format!("\"{element}\": TLS is not supported yet"));
         } else if let Some((name, after)) = bracketed(rest, "proto[") {
-            protocol = Some(parse_protocol(name).ok_or_else(|| {
+            services = Some(parse_services(name).ok_or_else(|| {
                 format!("\"{element}\": the protocol is ascii, binary or negotiating")
             })?);
             rest = after;
         } else if let Some((_, after)) = bracketed(rest, "tag[").or_else(|| underscored(rest)) {
             rest = after; // A tag only names the listener for memcached's proxy.
         } else {
-            return Ok((protocol, rest));
+            return Ok((services, rest));
         }
     }
 }
@@ -90,11 +102,11 @@ fn underscored(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix("tag_")?.split_once("_:")
 }
 
-fn parse_protocol(name: &str) -> Option<ProtocolChoice> {
+fn parse_services(name: &str) -> Option<Services> {
     match name {
-        "ascii" => Some(ProtocolChoice::Ascii),
-        "binary" => Some(ProtocolChoice::Binary),
-        "negotiating" => Some(ProtocolChoice::Auto),
+        "ascii" => Some(Services::TEXT),
+        "binary" => Some(Services::BINARY),
+        "negotiating" => Some(Services::MEMCACHED),
         _ => None,
     }
 }
@@ -160,7 +172,7 @@ mod tests {
         for (text, endpoint) in table {
             let spec = ListenSpec {
                 endpoint,
-                protocol: None,
+                services: None,
             };
             assert_eq!(ListenSpec::parse_list(text), Ok(vec![spec]), "{text}");
         }
@@ -171,7 +183,7 @@ mod tests {
         let specs = ListenSpec::parse_list("a,b:1; proto[binary]:c").unwrap();
         assert_eq!(specs.len(), 3);
         assert_eq!(specs[1].endpoint, host("b", Some(1)));
-        assert_eq!(specs[2].protocol, Some(ProtocolChoice::Binary));
+        assert_eq!(specs[2].services, Some(Services::BINARY));
     }
 
     #[test]

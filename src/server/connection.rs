@@ -1,54 +1,36 @@
-//! One client: its socket, its conversation, and whatever of either is unfinished.
+//! One client: its transport, its conversation, and whatever of either is unfinished.
 //!
-//! An idle connection owns no buffer. The worker lends it a [`Desk`] for the length of a turn:
+//! An idle connection owns no buffer. The worker lends it a [`Workbench`] for the length of a turn:
 //!
 //! ```text
-//!            ┌───────── saved input, to the front ─────────┐
-//!   socket ─read─▶ desk.scratch ─▶ session.advance ─▶ desk.output ─write─▶ socket
-//!                       │                                   │
-//!                       └─ not consumed: saved              └─ not sent: held
+//!               ┌────────── saved input, to the front ──────────┐
+//!   transport ─read─▶ bench.scratch ─▶ session.advance ─▶ bench.output ─send─▶ transport
+//!                          │                                    │
+//!                          └─ not consumed: saved               └─ not sent: held
 //! ```
 //!
 //! Of a large value only the beginning goes that way. The kernel writes the rest to where it will
-//! lie in the store, and what follows the value to the scratch buffer, in one read.
+//! lie in the store, and what follows the value to the scratch buffer, in one read: the session
+//! says which by [`next_read`](Session::next_read).
 //!
 //! What the session leaves behind is of two kinds. After `NeedInput` it is less than one request,
 //! at most [`Session::INPUT_MAX`] bytes. After `Yield` or `Full` it is *runnable*, at most a
 //! scratch buffer's worth, and is executed from where it was saved before anything more is read.
 
 use crate::base::clock::Now;
-use crate::base::part::{Gap, Part};
-use crate::server::Hub;
-use crate::server::narrator;
-use crate::server::os::{self, GAPS_MAX, PARTS_MAX};
-use crate::server::roster::{self, Client, Entry, Roll};
-use crate::server::socket::Socket;
-use crate::session::{Context, Output, Progress, Session};
-use crate::store::Lane;
+use crate::base::part::Gap;
+use crate::server::budget::{Holding, READ_LEN};
+use crate::server::mailbox::Arrival;
+use crate::server::os::GAPS_MAX;
+use crate::server::roster::{self, Entry};
+use crate::server::transport::{Sent, Transport};
+use crate::server::workbench::Workbench;
+use crate::session::{NextRead, Output, Progress, Session};
 use log::warn;
 use mio::event::Event;
-use std::io::{self, Read, Write};
-use std::mem;
-use std::os::fd::RawFd;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
-
-/// Bytes read in one turn at most. Large enough that a big value comes in few system calls, small
-/// enough that a turn takes well under a millisecond.
-pub(crate) const READ_LEN: usize = 256 << 10;
-
-/// Bytes read at once where large values are expected: a request's line and the value's beginning.
-/// What follows of the value is then received where it will lie, and not copied there. Also what is
-/// read of a client that has yet to log in: several logins.
-const HEAD_LEN: usize = 4 << 10;
-
-/// Bytes sent in one turn at most, so that a client fetching a huge value shares the worker.
-const SEND_MAX: usize = 1 << 20;
-
-/// Replies that are worth a write of their own: with so many waiting, a connection that has used
-/// up its request budget gives way whatever rounds it has left.
-const ROUND_OUTPUT_MAX: usize = 64 << 10;
 
 /// Turns' worth of sending that a stopping worker spends on one client at a time (64 MiB).
 const WIND_UP_MAX: usize = 64;
@@ -56,56 +38,10 @@ const WIND_UP_MAX: usize = 64;
 /// Capacity that the worker's output buffer keeps between turns: the session's mark and a reply.
 const OUTPUT_KEEP: usize = 512 << 10;
 
-/// A new client on its way from the acceptor to a worker.
-#[derive(Debug)]
-pub(crate) struct Arrival {
-    /// The accepted socket.
-    pub(crate) socket: Socket,
-    /// Where it comes from.
-    pub(crate) client: Client,
-}
-
-/// What a worker owns once and lends to each connection in turn.
-pub(crate) struct Desk {
-    pub(crate) hub: Arc<Hub>,
-    /// The worker's number.
-    pub(crate) worker: usize,
-    pub(crate) lane: Lane,
-    /// What is read goes here: a saved request's beginning and [`READ_LEN`], or any datagram.
-    pub(crate) scratch: Box<[u8]>,
-    /// Empty between turns.
-    pub(crate) output: Output,
-}
-
-impl Desk {
-    /// The desk of worker number `worker`.
-    pub(crate) fn new(hub: Arc<Hub>, worker: usize) -> Self {
-        let lane = hub.shared.store.lane(worker);
-        let scratch = vec![0; Session::INPUT_MAX + READ_LEN].into_boxed_slice();
-        let counters = &hub.shared.server;
-        counters.read_buf_count.fetch_add(1, Ordering::Relaxed);
-        counters
-            .read_buf_bytes
-            .fetch_add(scratch.len() as u64, Ordering::Relaxed);
-        Self {
-            hub,
-            worker,
-            lane,
-            scratch,
-            output: Output::default(),
-        }
-    }
-
-    /// Where the worker's connections are listed.
-    fn roll(&self) -> &Roll {
-        self.hub.roster.roll(self.worker)
-    }
-}
-
 /// What is to become of a connection after its turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// Nothing to do until the socket says so.
+    /// Nothing to do until the transport says so.
     Wait,
     /// More to do that no event will announce.
     Again,
@@ -115,26 +51,13 @@ pub(crate) enum Turn {
     Shutdown { graceful: bool },
 }
 
-/// How far sending got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sent {
-    /// Nothing is left.
-    All,
-    /// The socket takes no more for now.
-    Blocked,
-    /// The turn's share is used up.
-    Enough,
-    /// The peer is gone.
-    Broken,
-}
-
 /// What a read has brought.
 struct Received {
     count: usize,
     /// How much of it is the session's input; the rest is where it belongs already.
     input: usize,
-    /// There was no room for more.
-    filled: bool,
+    /// Less was asked for than there is room.
+    is_head: bool,
 }
 
 /// Input that was received and not consumed.
@@ -146,63 +69,75 @@ struct Saved {
     runnable: bool,
 }
 
+impl Saved {
+    fn has_some(&self) -> bool {
+        self.from < self.bytes.len()
+    }
+
+    /// Gives memory back once half of it is not needed any more, and all of it at the end: what is
+    /// left then is part of one request.
+    fn compact(&mut self) {
+        if !self.runnable || self.from * 2 >= self.bytes.len() {
+            self.bytes = self.bytes[self.from..].to_vec();
+            self.from = 0;
+        }
+    }
+}
+
 /// One client's connection.
 pub(crate) struct Connection {
-    socket: Socket,
+    transport: Transport,
     session: Session,
     saved: Saved,
-    /// Replies that the socket did not take. Boxed: most connections never need it.
+    /// Replies that the transport did not take. Boxed: most connections never need it.
     held: Option<Box<Output>>,
+    /// What the budget has been told that it holds.
+    holding: Holding,
     /// What to do once `held` is sent, where that is more than carrying on.
     ending: Option<Turn>,
     /// Clock tick of the last bytes received.
     last_active: u64,
+    /// Clock tick at which held replies were last added or sent in part.
+    last_sent: u64,
+    /// It is in the middle of something: see [`is_stuck_since`](Self::is_stuck_since).
+    pub(crate) midway: bool,
     /// What `stats conns` shows. Written to only when that changes.
     entry: Arc<Entry>,
     /// The state that the entry shows.
     state: &'static str,
     listener: u16,
-    /// The socket may have bytes that no further edge will announce.
-    readable: bool,
-    /// Large values have been coming: less is read at once, so that less of the next is copied.
-    large: bool,
-    /// The peer has ended its direction: read on until the end is reached.
-    hung_up: bool,
-    /// WRITABLE has been asked for.
-    pub(crate) watches_writable: bool,
     /// It is on the worker's ready list.
     pub(crate) queued: bool,
 }
 
 impl Connection {
     /// A connection that has said nothing yet.
-    pub(crate) fn new(arrival: Arrival, desk: &Desk) -> Self {
-        let Arrival { socket, client } = arrival;
-        let protocol = desk.hub.listeners[usize::from(client.listener)].protocol;
-        let ticks = desk.hub.shared.clock.now().ticks;
-        let entry = Arc::new(Entry::client(socket.fd(), client, ticks));
-        desk.roll().enter(&entry);
+    pub(crate) fn new(arrival: Arrival, bench: &Workbench) -> Self {
+        let Arrival { transport, client } = arrival;
+        let services = bench.hub.listeners[usize::from(client.listener)].services;
+        let ticks = bench.hub.shared.clock.now().ticks;
+        let entry = Arc::new(Entry::client(transport.fd(), client, ticks));
+        bench.roll().enter(&entry);
         Self {
-            socket,
-            session: Session::new(protocol),
+            transport,
+            session: Session::new(services),
             saved: Saved::default(),
             held: None,
+            holding: Holding::default(),
             ending: None,
             last_active: ticks,
+            last_sent: ticks,
+            midway: false,
             entry,
             state: roster::NEW,
             listener: client.listener,
-            readable: false,
-            large: false,
-            hung_up: false,
-            watches_writable: false,
             queued: false,
         }
     }
 
-    /// The socket, for registration.
-    pub(crate) fn socket(&mut self) -> &mut Socket {
-        &mut self.socket
+    /// The transport, for registration.
+    pub(crate) fn transport(&mut self) -> &mut Transport {
+        &mut self.transport
     }
 
     /// Number of the listener that it came through.
@@ -210,7 +145,7 @@ impl Connection {
         self.listener
     }
 
-    /// Whether replies wait for the socket.
+    /// Whether replies wait for the transport.
     pub(crate) fn is_blocked(&self) -> bool {
         self.held.is_some()
     }
@@ -220,25 +155,75 @@ impl Connection {
         const WAITING: [&str; 3] = ["conn_new_cmd", "conn_read", "conn_waiting"];
         self.last_active < since
             && self.held.is_none()
-            && self.socket.is_tcp()
+            && self.transport.is_tcp()
             && WAITING.contains(&self.session.state_name())
+    }
+
+    /// Whether it has been in the middle of a request, or of sending replies, without a byte of
+    /// progress since before tick `since`.
+    pub(crate) fn is_stuck_since(&self, since: u64) -> bool {
+        let progress = match self.held {
+            Some(_) => self.last_sent,
+            None => self.last_active,
+        };
+        self.midway && progress < since
+    }
+
+    /// Has the client hear what `feed` has for it: stands for a command that does.
+    #[cfg(test)]
+    pub(crate) fn follow(&mut self, feed: Arc<crate::session::Feed>) {
+        self.session.follow(feed);
+    }
+
+    /// Has the session called at the next turn, whether or not there is input.
+    pub(crate) fn poke(&mut self) {
+        self.saved.runnable = true;
     }
 
     /// Takes note of what an event says.
     pub(crate) fn note(&mut self, event: &Event) {
-        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        self.hung_up |= event.is_read_closed() || event.is_error();
+        self.transport.note(event);
     }
 
     /// Does one turn's work: sends what waited, runs or reads requests, sends the replies.
     ///
     /// `rounds` is how often the session may use up its request budget before others are served.
-    pub(crate) fn turn(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
-        desk.roll().serve(self.socket.fd());
-        let turn = self.take_turn(desk, rounds);
-        desk.roll().rest();
+    pub(crate) fn turn(&mut self, bench: &mut Workbench, rounds: u32) -> Turn {
+        bench.roll().serve(self.transport.fd());
+        let turn = self.take_turn(bench, rounds);
+        bench.roll().rest();
         self.show_state();
+        self.account(bench);
         turn
+    }
+
+    /// Clock tick of the last bytes received.
+    pub(crate) fn last_active(&self) -> u64 {
+        self.last_active
+    }
+
+    /// What it holds.
+    pub(crate) fn holding(&self) -> Holding {
+        self.holding
+    }
+
+    /// Tells the budget what the turn has left behind: nothing, mostly.
+    fn account(&mut self, bench: &mut Workbench) {
+        // Requests that can run do not wait for the client.
+        let waits = !self.saved.runnable && (self.session.is_midway() || self.saved.has_some());
+        self.midway = self.held.is_some() || waits;
+        let held = self.held.as_deref();
+        let now = Holding {
+            input: self.saved.bytes.capacity() as u64,
+            output: held.map_or(0, Output::capacity) as u64,
+            pinned: self.session.uploaded() + held.map_or(0, Output::pinned),
+        };
+        if now != self.holding {
+            let (budget, shared) = (&bench.hub.budget, &bench.hub.shared);
+            budget.change(shared, self.holding, now);
+            self.holding = now;
+            bench.grew = true;
+        }
     }
 
     /// Tells `stats conns` where the turn has left the conversation.
@@ -254,8 +239,8 @@ impl Connection {
         }
     }
 
-    fn take_turn(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
-        match self.send_held(desk) {
+    fn take_turn(&mut self, bench: &mut Workbench, rounds: u32) -> Turn {
+        match self.send_held(bench) {
             Sent::All => {}
             Sent::Enough => return Turn::Again,
             Sent::Blocked => return Turn::Wait,
@@ -264,12 +249,13 @@ impl Connection {
         if let Some(ending) = self.ending {
             return ending;
         }
+        let share = bench.begin_turn();
         let next = if self.saved.runnable {
-            self.resume(desk, rounds)
+            self.resume(bench, rounds)
         } else {
-            self.receive_all(desk, rounds)
+            self.receive(bench, share, rounds)
         };
-        match self.send(desk) {
+        match self.send(bench) {
             Sent::All => next,
             Sent::Broken => Turn::Close,
             sent => {
@@ -286,12 +272,12 @@ impl Connection {
     /// Sends what it can of the held replies and drops the rest of the conversation; `true` once
     /// nothing is left to send, or `deadline` has passed. For the time between the order to stop
     /// and the end.
-    pub(crate) fn wind_up(&mut self, desk: &mut Desk, deadline: Instant) -> bool {
+    pub(crate) fn wind_up(&mut self, bench: &mut Workbench, deadline: Instant) -> bool {
         for _ in 0..WIND_UP_MAX {
             if Instant::now() >= deadline {
                 break;
             }
-            match self.send_held(desk) {
+            match self.send_held(bench) {
                 Sent::Enough => {}
                 Sent::Blocked => return false,
                 Sent::All | Sent::Broken => return true,
@@ -304,8 +290,8 @@ impl Connection {
     ///
     /// Closing a TCP socket with unread bytes makes the system send a reset, which can overtake
     /// the last replies on their way to the peer.
-    pub(crate) fn discard_input(&mut self, desk: &mut Desk) -> bool {
-        match self.socket.read(&mut desk.scratch) {
+    pub(crate) fn discard_input(&mut self, bench: &mut Workbench) -> bool {
+        match self.transport.read(&mut bench.scratch) {
             Ok(0) => true,
             Ok(_) => false,
             Err(error) => !is_transient(&error),
@@ -313,153 +299,114 @@ impl Connection {
     }
 
     /// Gives back what the conversation holds. The last call.
-    pub(crate) fn hang_up(&mut self, desk: &mut Desk) {
-        self.session.hang_up(&mut desk.lane);
-        desk.roll().leave(&self.entry);
+    pub(crate) fn hang_up(&mut self, bench: &mut Workbench) {
+        self.session.hang_up(&mut bench.lane);
+        let (budget, shared) = (&bench.hub.budget, &bench.hub.shared);
+        budget.change(shared, self.holding, Holding::default());
+        bench.roll().leave(&self.entry);
     }
 
-    /// Reads and runs what came; a large value of which the beginning has come is gone on with at
-    /// once.
-    fn receive_all(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
-        let read_head = self.large && !self.session.awaits_much();
-        let next = self.receive(desk, rounds);
-        if read_head && next == Turn::Again && self.session.awaits_much() {
-            return self.receive(desk, rounds);
+    /// Reads and runs what came. Where that was only the beginning of more, a large value likely,
+    /// reads once more.
+    fn receive(&mut self, bench: &mut Workbench, share: usize, rounds: u32) -> Turn {
+        let (next, was_head) = self.receive_once(bench, share, rounds);
+        if was_head && next == Turn::Again && !self.saved.runnable {
+            return self.receive_once(bench, share, rounds).0;
         }
         next
     }
 
-    /// Reads once and runs what came.
-    ///
-    /// A short read proves that the socket is empty, and the next bytes raise an edge; reading
-    /// again only to be told so would cost 7 % of an unpipelined request. Once the peer has hung
-    /// up no edge follows, so then only the end itself is believed.
-    fn receive(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
-        if !self.readable {
-            return Turn::Wait;
-        }
+    /// Reads once and runs what came; and whether less was asked for than there is room.
+    fn receive_once(&mut self, bench: &mut Workbench, share: usize, rounds: u32) -> (Turn, bool) {
         let left = self.saved.bytes.len() - self.saved.from;
-        let Some(room) = desk
-            .scratch
-            .get_mut(left..)
-            .filter(|_| left <= Session::INPUT_MAX)
-        else {
-            return Turn::Close; // A request longer than the longest: the session let it pass.
-        };
-        let shared = &desk.hub.shared;
-        let little = self.large || !self.session.is_admitted(&shared.settings);
-        let most = if little { HEAD_LEN } else { room.len() };
-        let room = &mut room[..most];
-        let now = shared.clock.now();
-        let read = if left == 0 && self.session.awaits_much() {
-            self.read_value(&mut desk.lane, room, now)
-        } else {
-            self.socket.read(room).map(|count| Received {
-                count,
-                input: count,
-                filled: count == most,
-            })
-        };
-        let received = match read {
-            Ok(received) if received.count == 0 => return Turn::Close,
+        if !self.transport.is_readable() {
+            return (Turn::Wait, false);
+        }
+        if left > Session::INPUT_MAX {
+            // A request longer than the longest: the session let it pass.
+            return (Turn::Close, false);
+        }
+        let now = bench.hub.shared.clock.now();
+        let received = match self.read(bench, left, share, now) {
+            Ok(received) if received.count == 0 => return (Turn::Close, false),
             Ok(received) => received,
-            Err(error) => return self.after_read_error(&error),
+            Err(error) => return (after_read_error(&error), false),
         };
-        self.readable = received.filled || self.hung_up;
-        desk.scratch[..left].copy_from_slice(&self.saved.bytes[self.saved.from..]);
-        let bytes_read = &shared.counters[desk.worker].bytes_read;
+        bench.scratch[..left].copy_from_slice(&self.saved.bytes[self.saved.from..]);
+        let bytes_read = &bench.hub.shared.counters[bench.worker].bytes_read;
         bytes_read.add(received.count as u64);
         if self.last_active != now.ticks {
             self.last_active = now.ticks;
             self.entry.set_active(now.ticks);
         }
-        let input = &desk.scratch[..left + received.input];
-        let mut run = Run {
-            fd: self.socket.fd(),
-            hub: &desk.hub,
-            worker: desk.worker,
-            lane: &mut desk.lane,
-            output: &mut desk.output,
-            rounds,
-            large: false,
-        };
-        let (consumed, progress) = run.advance(&mut self.session, input);
-        // Small requests that fill a short read end the expectation.
-        self.large = run.large || self.large && !received.filled;
+        let (run, scratch) = bench.split();
+        let input = &scratch[..left + received.input];
+        let (consumed, progress) = run.advance((&self.transport, &mut self.session), input, rounds);
         self.saved = Saved {
             bytes: input[consumed..].to_vec(),
             from: 0,
             runnable: false,
         };
-        self.next(progress)
+        (self.next(progress), received.is_head)
     }
 
-    /// Reads what is missing of the value that is coming in to where it will lie, and what follows
-    /// it into `rest`.
-    fn read_value(&mut self, lane: &mut Lane, rest: &mut [u8], now: Now) -> io::Result<Received> {
+    /// Reads once: requests into the scratch buffer after the `left` bytes that will stand there,
+    /// or what is missing of a value to where it will lie, and what follows it as requests.
+    fn read(
+        &mut self,
+        bench: &mut Workbench,
+        left: usize,
+        share: usize,
+        now: Now,
+    ) -> io::Result<Received> {
+        let room = &mut bench.scratch[left..left + share];
         let mut gaps = [Gap::EMPTY; GAPS_MAX];
-        let most = READ_LEN as u32;
-        let (gap_count, reach_end) = self.session.gaps(lane, most, &mut gaps, now);
-        let gaps = &gaps[..gap_count];
-        let room: usize = gaps.iter().map(Gap::len).sum();
-        // Without any there is no memory: reading on finds that out.
-        let rest_len = if reach_end || room == 0 {
-            rest.len()
-        } else {
-            0
-        };
-        let read = os::read_gaps(self.socket.fd(), gaps, &mut rest[..rest_len]);
-        let count = *read.as_ref().unwrap_or(&0);
-        self.session.filled(lane, count.min(room) as u32);
-        read.map(|count| Received {
-            count,
-            input: count.saturating_sub(room),
-            filled: count == room + rest_len,
-        })
-    }
-
-    fn after_read_error(&mut self, error: &io::Error) -> Turn {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                self.readable = false;
-                Turn::Wait
+        match self
+            .session
+            .next_read(&mut bench.lane, READ_LEN as u32, &mut gaps, now)
+        {
+            NextRead::Bytes(most) => {
+                let most = most.min(room.len());
+                let is_head = most < room.len();
+                let count = self.transport.read(&mut room[..most])?;
+                Ok(Received {
+                    count,
+                    input: count,
+                    is_head,
+                })
             }
-            io::ErrorKind::Interrupted => Turn::Again,
-            _ => Turn::Close,
+            NextRead::Value { gaps: found, rest } => {
+                let gaps = &gaps[..found];
+                let value: usize = gaps.iter().map(Gap::len).sum();
+                let rest = rest.min(room.len());
+                let read = self.transport.read_value(gaps, &mut room[..rest]);
+                let count = *read.as_ref().unwrap_or(&0);
+                self.session
+                    .filled(&mut bench.lane, count.min(value) as u32);
+                read.map(|count| Received {
+                    count,
+                    input: count.saturating_sub(value),
+                    is_head: false,
+                })
+            }
         }
     }
 
     /// Runs on where the session gave way, without reading.
-    fn resume(&mut self, desk: &mut Desk, rounds: u32) -> Turn {
-        let mut run = Run {
-            fd: self.socket.fd(),
-            hub: &desk.hub,
-            worker: desk.worker,
-            lane: &mut desk.lane,
-            output: &mut desk.output,
-            rounds,
-            large: false,
-        };
+    fn resume(&mut self, bench: &mut Workbench, rounds: u32) -> Turn {
+        let (run, _) = bench.split();
         let input = &self.saved.bytes[self.saved.from..];
-        let (consumed, progress) = run.advance(&mut self.session, input);
+        let (consumed, progress) = run.advance((&self.transport, &mut self.session), input, rounds);
         self.saved.from += consumed;
         let next = self.next(progress);
-        if !self.saved.runnable {
-            // What is left is part of one request: do not keep the whole batch's memory for it.
-            let rest = self.saved.bytes[self.saved.from..].to_vec();
-            self.saved = Saved {
-                bytes: rest,
-                from: 0,
-                runnable: false,
-            };
-        }
+        self.saved.compact();
         next
     }
 
     fn next(&mut self, progress: Progress) -> Turn {
         self.saved.runnable = matches!(progress, Progress::Yield | Progress::Full);
         match progress {
-            Progress::NeedInput if self.readable => Turn::Again,
+            Progress::NeedInput if self.transport.is_readable() => Turn::Again,
             Progress::NeedInput => Turn::Wait,
             Progress::Yield | Progress::Full => Turn::Again,
             Progress::Close => Turn::Close,
@@ -472,118 +419,47 @@ impl Connection {
         }
     }
 
-    /// Sends the worker's output; what the socket does not take is held here.
-    fn send(&mut self, desk: &mut Desk) -> Sent {
-        if desk.output.is_empty() {
+    /// Sends the worker's output; what the transport does not take is held here.
+    fn send(&mut self, bench: &mut Workbench) -> Sent {
+        if bench.output.is_empty() {
             return Sent::All;
         }
-        let (sent, count) = drain(&mut self.socket, &mut desk.output);
-        desk.hub.shared.counters[desk.worker]
-            .bytes_written
-            .add(count);
+        let (sent, count) = self.transport.send(&mut bench.output);
+        bench.count_sent(count);
         match sent {
             Sent::Blocked | Sent::Enough => {
-                self.held = Some(Box::new(mem::take(&mut desk.output)));
+                self.held = Some(Box::new(bench.output.split_off()));
+                self.last_sent = bench.hub.shared.clock.now().ticks;
             }
-            Sent::All | Sent::Broken => desk.output.reset(OUTPUT_KEEP),
+            Sent::All | Sent::Broken => {}
         }
+        bench.output.reset(OUTPUT_KEEP);
         sent
     }
 
-    fn send_held(&mut self, desk: &Desk) -> Sent {
+    fn send_held(&mut self, bench: &Workbench) -> Sent {
         let Some(held) = &mut self.held else {
             return Sent::All;
         };
-        let (sent, count) = drain(&mut self.socket, held);
-        desk.hub.shared.counters[desk.worker]
-            .bytes_written
-            .add(count);
-        if matches!(sent, Sent::All | Sent::Broken) {
-            self.held = None;
+        let (sent, count) = self.transport.send(held);
+        bench.count_sent(count);
+        if count > 0 {
+            self.last_sent = bench.hub.shared.clock.now().ticks;
+        }
+        match sent {
+            Sent::All | Sent::Broken => self.held = None,
+            Sent::Blocked | Sent::Enough => held.compact(),
         }
         sent
     }
 }
 
-/// What the session is lent, apart from the input.
-struct Run<'a> {
-    fd: RawFd,
-    hub: &'a Hub,
-    worker: usize,
-    lane: &'a mut Lane,
-    output: &'a mut Output,
-    rounds: u32,
-    /// A large value has come or begun to.
-    large: bool,
-}
-
-impl Run<'_> {
-    /// Runs requests until the input, the rounds or the room for replies are used up.
-    fn advance(&mut self, session: &mut Session, input: &[u8]) -> (usize, Progress) {
-        let shared = &self.hub.shared;
-        let counters = &shared.counters[self.worker];
-        let mut context = Context {
-            shared,
-            lane: self.lane,
-            counters,
-            now: shared.clock.now(),
-        };
-        let mut consumed = 0;
-        loop {
-            let rest = &input[consumed..];
-            let step = narrator::advance(self.fd, session, &mut context, rest, self.output);
-            consumed += step.consumed;
-            self.large |= step.large;
-            if step.progress != Progress::Yield {
-                return (consumed, step.progress);
-            }
-            counters.conn_yields.add(1);
-            if self.rounds == 0 || self.output.pending() >= ROUND_OUTPUT_MAX {
-                return (consumed, step.progress);
-            }
-            self.rounds -= 1;
-        }
+fn after_read_error(error: &io::Error) -> Turn {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Turn::Wait,
+        io::ErrorKind::Interrupted => Turn::Again,
+        _ => Turn::Close,
     }
-}
-
-/// Writes until everything is out, the socket is full, or the turn's share is used up.
-///
-/// It stops at `WouldBlock` and not at a short write: only the refusal promises a WRITABLE edge.
-fn drain(socket: &mut Socket, output: &mut Output) -> (Sent, u64) {
-    let mut total = 0;
-    while total < SEND_MAX {
-        if output.is_empty() {
-            return (Sent::All, total as u64);
-        }
-        match send(socket, output) {
-            Ok(0) => return (Sent::Broken, total as u64),
-            Ok(count) => {
-                output.advance(count);
-                total += count;
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return (Sent::Blocked, total as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return (Sent::Broken, total as u64),
-        }
-    }
-    let sent = if output.is_empty() {
-        Sent::All
-    } else {
-        Sent::Enough
-    };
-    (sent, total as u64)
-}
-
-/// One write: of the bytes as they are, or gathered where large values are among them.
-fn send(socket: &mut Socket, output: &mut Output) -> io::Result<usize> {
-    if !output.has_large() {
-        return socket.write(output.front());
-    }
-    let mut parts = [Part::EMPTY; PARTS_MAX];
-    let count = output.parts(&mut parts);
-    os::write_parts(socket.fd(), &parts[..count])
 }
 
 fn is_transient(error: &io::Error) -> bool {

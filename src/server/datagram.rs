@@ -12,9 +12,9 @@
 //! and so is what the network takes no more of: UDP promises nothing.
 
 use crate::base::settings::UDP_REPLY_LEN;
-use crate::server::connection::Desk;
-use crate::server::listener::ListenerInfo;
+use crate::server::address::ListenerInfo;
 use crate::server::roster::Entry;
+use crate::server::workbench::Workbench;
 use crate::session::{Context, Output, answer_datagram};
 use log::debug;
 use mio::net::UdpSocket;
@@ -31,8 +31,12 @@ const DATAGRAM_MAX: usize = HEADER_LEN + UDP_REPLY_LEN;
 
 const _: () = assert!(4 * size_of::<u16>() == HEADER_LEN, "four fields of 16 bits");
 
-/// Datagrams answered in a row before connections have their turn.
-const BATCH_LEN: usize = 32;
+/// Bytes of datagrams and replies that are worked on before connections have their turn: one
+/// datagram of 64 KiB can have 30,000 keys, which take 2 ms.
+const WORK_MAX: usize = 64 << 10;
+
+/// What any datagram counts for at least, in bytes: so that 32 small ones are answered in a row.
+const WORK_MIN: usize = 2 << 10;
 
 /// A UDP socket, served by one worker.
 #[derive(Debug)]
@@ -66,11 +70,15 @@ impl DatagramSocket {
         self.socket.as_raw_fd()
     }
 
-    /// Answers what is waiting, up to a batch.
-    pub(crate) fn serve(&mut self, desk: &mut Desk) {
-        for _ in 0..BATCH_LEN {
-            match self.socket.recv_from(&mut desk.scratch) {
-                Ok((len, peer)) => self.answer(desk, len, peer),
+    /// Answers what is waiting, up to a share of the worker's time.
+    pub(crate) fn serve(&mut self, bench: &mut Workbench) {
+        let mut work = 0;
+        while work < WORK_MAX {
+            match self.socket.recv_from(&mut bench.scratch) {
+                Ok((len, peer)) => {
+                    let replied = self.answer(bench, len, peer);
+                    work += (len + replied).max(WORK_MIN);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     // After a failure that lasts, the next datagram's edge is soon enough.
@@ -84,32 +92,35 @@ impl DatagramSocket {
         }
     }
 
-    /// Answers the datagram of `len` bytes in the scratch buffer.
-    fn answer(&self, desk: &mut Desk, len: usize, peer: SocketAddr) {
-        let shared = &desk.hub.shared;
-        let counters = &shared.counters[desk.worker];
+    /// Answers the datagram of `len` bytes in the scratch buffer; says how long the reply was.
+    fn answer(&self, bench: &mut Workbench, len: usize, peer: SocketAddr) -> usize {
+        let shared = &bench.hub.shared;
+        let counters = &shared.counters[bench.worker];
         counters.bytes_read.add(len as u64);
         let now = shared.clock.now();
         self.entry.set_active(now.ticks);
-        let Some((id, requests)) = parse(&desk.scratch[..len]) else {
-            return;
+        let Some((id, requests)) = parse(&bench.scratch[..len]) else {
+            return 0;
         };
-        let roll = desk.hub.roster.roll(desk.worker);
+        let roll = bench.hub.roster.roll(bench.worker);
         self.entry.set_peer(Some(peer));
         roll.serve(self.fd());
         let mut context = Context {
             shared,
-            lane: &mut desk.lane,
+            lane: &mut bench.lane,
             counters,
             now,
+            connection: bench.connection,
         };
-        let protocol = self.info.protocol;
-        answer_datagram(&mut context, protocol, requests, &mut desk.output);
+        bench.output.limit(usize::MAX, 0);
+        let services = self.info.services;
+        answer_datagram(&mut context, services, requests, &mut bench.output);
         roll.rest();
         self.entry.set_peer(None);
-        let reply = take(&mut desk.output);
+        let reply = take(&mut bench.output);
         let sent = self.send(id, &reply, peer);
         counters.bytes_written.add(sent);
+        reply.len()
     }
 
     /// Sends a message; says how many bytes of datagrams that took.
@@ -165,6 +176,8 @@ fn take(output: &mut Output) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::settings::Settings;
+    use crate::server::Server;
 
     #[test]
     fn a_request_is_one_datagram_with_something_in_it() {
@@ -195,5 +208,35 @@ mod tests {
         let received = sent.iter().flat_map(|datagram| &datagram[8..]);
         assert!(received.eq(&message));
         assert_eq!(datagrams(1, &message[..1392]).count(), 1);
+    }
+
+    /// A UDP socket that no thread serves, its workbench, and how many datagrams of so many bytes
+    /// it answers in a row of ten.
+    fn answered_in_a_row(request: &[u8]) -> u64 {
+        let settings = Settings {
+            tcp_port: Some(0),
+            udp_port: Some(0),
+            threads: 1,
+            ..Settings::default()
+        };
+        let mut server = Server::bind(settings).unwrap();
+        let mut bench = Workbench::new(Arc::clone(&server.hub), 0);
+        let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let datagram = [b"\0\x01\0\0\0\x01\0\0", request].concat();
+        for _ in 0..10 {
+            client
+                .send_to(&datagram, server.udp_addresses()[0])
+                .unwrap();
+        }
+        server.datagrams[0].serve(&mut bench);
+        let read = &server.hub.shared.totals().bytes_read;
+        read / datagram.len() as u64
+    }
+
+    #[test]
+    fn large_datagrams_wait_for_connections_to_have_their_turn() {
+        assert_eq!(answered_in_a_row(b"get k\r\n"), 10);
+        let keys = [b"get".to_vec(), b" k".repeat(10_000), b"\r\n".to_vec()].concat();
+        assert_eq!(answered_in_a_row(&keys), 4);
     }
 }

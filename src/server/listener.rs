@@ -1,12 +1,12 @@
 //! Sockets that clients come in through: making them, naming them, clearing up after them.
 
-use crate::base::settings::{ProtocolChoice, Settings};
-use crate::server::address::{Endpoint, ListenSpec};
-use crate::server::connection::Arrival;
+use crate::base::services::Services;
+use crate::base::settings::Settings;
+use crate::server::address::{Endpoint, ListenSpec, ListenerInfo};
 use crate::server::datagram::DatagramSocket;
+use crate::server::failure::{EXIT_OS, EXIT_USAGE, Failure};
+use crate::server::mailbox::Arrival;
 use crate::server::roster::{Client, Entry, display};
-use crate::server::socket::Socket;
-use crate::server::{EXIT_OS, EXIT_USAGE, Failure};
 use log::{debug, info, warn};
 use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
@@ -21,17 +21,6 @@ use std::path::{Path, PathBuf};
 
 /// Listeners, and UDP sockets, at most: their numbers travel with connections in 16 bits.
 const LISTENERS_MAX: usize = 1024;
-
-/// A listening socket's description, for logs, `stats conns` and the port file.
-#[derive(Clone, Debug)]
-pub(crate) struct ListenerInfo {
-    /// `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `udp:127.0.0.1:11211` or `unix:/path`.
-    pub(crate) name: String,
-    /// The bound address; a UNIX socket has none.
-    pub(crate) address: Option<SocketAddr>,
-    /// What its clients may speak.
-    pub(crate) protocol: ProtocolChoice,
-}
 
 /// All sockets that clients come in through.
 #[derive(Debug, Default)]
@@ -67,18 +56,18 @@ impl Listener {
             peer: None,
             local: None,
         };
-        let socket = match &self.door {
+        let transport = match &self.door {
             Door::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 client.peer = Some(peer);
                 if self.is_wildcard() {
                     client.local = stream.local_addr().ok();
                 }
-                Socket::Tcp(stream)
+                stream.into()
             }
-            Door::Unix(listener, _) => Socket::Unix(listener.accept()?.0),
+            Door::Unix(listener, _) => listener.accept()?.0.into(),
         };
-        Ok(Arrival { socket, client })
+        Ok(Arrival { transport, client })
     }
 
     /// Whether clients can have reached it at different addresses of this machine.
@@ -112,11 +101,11 @@ pub(crate) fn bind_all(settings: &Settings) -> Result<Sockets, Failure> {
         sockets: Sockets::default(),
     };
     if let Some(path) = &settings.unix_socket {
-        binder.unix(path, settings.protocol)?;
+        binder.unix(path, settings.services)?;
     } else {
-        binder.internet(Transport::Tcp)?;
+        binder.internet(Carrier::Tcp)?;
         if settings.udp_port.is_some() {
-            binder.internet(Transport::Udp)?;
+            binder.internet(Carrier::Udp)?;
         }
     }
     let Sockets {
@@ -144,10 +133,10 @@ pub(crate) fn write_port_file(
     udp: &[ListenerInfo],
 ) -> io::Result<()> {
     let mut text = String::new();
-    for (transport, infos) in [("TCP", tcp), ("UDP", udp)] {
+    for (carrier, infos) in [("TCP", tcp), ("UDP", udp)] {
         for address in infos.iter().filter_map(|info| info.address) {
             let family = if address.is_ipv4() { "INET" } else { "INET6" };
-            text.push_str(&format!("{transport} {family}: {}\n", address.port()));
+            text.push_str(&format!("{carrier} {family}: {}\n", address.port()));
         }
     }
     let mut unfinished = path.as_os_str().to_owned();
@@ -156,9 +145,9 @@ pub(crate) fn write_port_file(
     fs::rename(&unfinished, path)
 }
 
-/// What is spoken below the protocol.
+/// What carries the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
+enum Carrier {
     Tcp,
     Udp,
 }
@@ -169,66 +158,68 @@ struct Binder<'a> {
 }
 
 impl Binder<'_> {
-    /// The sockets of one transport: as `-l` lists them, or on loopback.
-    fn internet(&mut self, transport: Transport) -> Result<(), Failure> {
+    /// The sockets of one carrier: as `-l` lists them, or on loopback.
+    fn internet(&mut self, carrier: Carrier) -> Result<(), Failure> {
         if self.settings.listen.is_empty() {
-            return self.loopback(transport);
+            return self.loopback(carrier);
         }
         for value in &self.settings.listen {
             let specs = ListenSpec::parse_list(value)
                 .map_err(|why| Failure::new(EXIT_USAGE, format!("-l {why}")))?;
             for spec in &specs {
-                self.spec(spec, transport)?;
+                self.spec(spec, carrier)?;
             }
         }
         Ok(())
     }
 
-    /// The port where an address names none; `None` if the transport is off.
-    fn port(&self, transport: Transport) -> Option<u16> {
-        match transport {
-            Transport::Tcp => self.settings.tcp_port,
-            Transport::Udp => self.settings.udp_port,
+    /// The port where an address names none; `None` if the carrier is off.
+    fn port(&self, carrier: Carrier) -> Option<u16> {
+        match carrier {
+            Carrier::Tcp => self.settings.tcp_port,
+            Carrier::Udp => self.settings.udp_port,
         }
     }
 
     /// Without `-l`: this machine only, on IPv4 and, where there is such a thing, on IPv6.
-    fn loopback(&mut self, transport: Transport) -> Result<(), Failure> {
-        let Some(port) = self.port(transport) else {
+    fn loopback(&mut self, carrier: Carrier) -> Result<(), Failure> {
+        let Some(port) = self.port(carrier) else {
             return Ok(());
         };
-        let place = Place {
-            transport,
-            protocol: self.settings.protocol,
+        let opening = Opening {
+            carrier,
+            services: self.settings.services,
         };
-        self.pair(place, Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, port)?;
-        if transport == Transport::Tcp {
+        self.pair(opening, Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST, port)?;
+        if carrier == Carrier::Tcp {
             info!("listening on this machine's loopback only; -l '*' opens the server to others");
         }
         Ok(())
     }
 
-    fn spec(&mut self, spec: &ListenSpec, transport: Transport) -> Result<(), Failure> {
-        let place = Place {
-            transport,
-            protocol: spec.protocol.unwrap_or(self.settings.protocol),
+    fn spec(&mut self, spec: &ListenSpec, carrier: Carrier) -> Result<(), Failure> {
+        let opening = Opening {
+            carrier,
+            services: spec.services.unwrap_or(self.settings.services),
         };
         match &spec.endpoint {
-            Endpoint::Unix(path) if transport == Transport::Tcp => self.unix(path, place.protocol),
+            Endpoint::Unix(path) if carrier == Carrier::Tcp => self.unix(path, opening.services),
             Endpoint::Unix(_) => Ok(()),
             // A port of its own holds for both transports, as in memcached.
-            Endpoint::Any { port } => match port.or(self.port(transport)) {
-                Some(port) => self.pair(place, Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED, port),
+            Endpoint::Any { port } => match port.or(self.port(carrier)) {
+                Some(port) => {
+                    self.pair(opening, Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED, port)
+                }
                 None => Ok(()),
             },
-            Endpoint::Host { name, port } => match port.or(self.port(transport)) {
-                Some(port) => self.host(place, name, port),
+            Endpoint::Host { name, port } => match port.or(self.port(carrier)) {
+                Some(port) => self.host(opening, name, port),
                 None => Ok(()),
             },
         }
     }
 
-    fn host(&mut self, place: Place, name: &str, port: u16) -> Result<(), Failure> {
+    fn host(&mut self, opening: Opening, name: &str, port: u16) -> Result<(), Failure> {
         let addresses = (name, port).to_socket_addrs().map_err(|error| {
             Failure::new(
                 EXIT_OS,
@@ -238,8 +229,8 @@ impl Binder<'_> {
         let mut addresses: Vec<_> = addresses.collect();
         addresses.dedup();
         for address in addresses {
-            self.open(place, address)
-                .map_err(|error| listen_failure(&place.describe(&address), &error))?;
+            self.open(opening, address)
+                .map_err(|error| listen_failure(&opening.describe(&address), &error))?;
         }
         Ok(())
     }
@@ -248,22 +239,22 @@ impl Binder<'_> {
     /// machine without IPv6 does without.
     fn pair(
         &mut self,
-        place: Place,
+        opening: Opening,
         four: Ipv4Addr,
         six: Ipv6Addr,
         asked: u16,
     ) -> Result<(), Failure> {
         let fail = |address: SocketAddr, error: io::Error| {
-            Err(listen_failure(&place.describe(&address), &error))
+            Err(listen_failure(&opening.describe(&address), &error))
         };
-        let first = match self.open(place, (four, asked).into()) {
+        let first = match self.open(opening, (four, asked).into()) {
             Ok(bound) => bound,
             Err(error) => return fail((four, asked).into(), error),
         };
         let second = (six, first.port()).into();
-        let mut result = self.open(place, second);
+        let mut result = self.open(opening, second);
         if asked == 0 && result.as_ref().is_err_and(is_in_use) {
-            result = self.open(place, (six, 0).into());
+            result = self.open(opening, (six, 0).into());
         }
         match result {
             Err(error) if is_in_use(&error) => fail(second, error),
@@ -276,14 +267,14 @@ impl Binder<'_> {
     }
 
     /// Binds a socket; says to what.
-    fn open(&mut self, place: Place, address: SocketAddr) -> io::Result<SocketAddr> {
-        match place.transport {
-            Transport::Tcp => self.tcp(address, place.protocol),
-            Transport::Udp => self.udp(address, place.protocol),
+    fn open(&mut self, opening: Opening, address: SocketAddr) -> io::Result<SocketAddr> {
+        match opening.carrier {
+            Carrier::Tcp => self.tcp(address, opening.services),
+            Carrier::Udp => self.udp(address, opening.services),
         }
     }
 
-    fn tcp(&mut self, address: SocketAddr, protocol: ProtocolChoice) -> io::Result<SocketAddr> {
+    fn tcp(&mut self, address: SocketAddr, services: Services) -> io::Result<SocketAddr> {
         let socket = new_socket(address, Type::STREAM)?;
         socket.set_reuse_address(true)?;
         // Accepted sockets inherit these two: no system call each.
@@ -294,12 +285,12 @@ impl Binder<'_> {
         let listener = TcpListener::from_std(socket.into());
         let bound = listener.local_addr()?;
         let name = display("tcp", bound);
-        self.add(Door::Tcp(listener), name, Some(bound), protocol);
+        self.add(Door::Tcp(listener), name, Some(bound), services);
         Ok(bound)
     }
 
     /// Without SO_REUSEADDR, which over UDP lets two servers share a port without noticing.
-    fn udp(&mut self, address: SocketAddr, protocol: ProtocolChoice) -> io::Result<SocketAddr> {
+    fn udp(&mut self, address: SocketAddr, services: Services) -> io::Result<SocketAddr> {
         let socket = new_socket(address, Type::DGRAM)?;
         socket.bind(&SockAddr::from(address))?;
         let socket = UdpSocket::from_std(socket.into());
@@ -307,7 +298,7 @@ impl Binder<'_> {
         let info = ListenerInfo {
             name: display("udp", bound),
             address: Some(bound),
-            protocol,
+            services,
         };
         debug!("listening on {}", info.name);
         self.sockets
@@ -316,26 +307,20 @@ impl Binder<'_> {
         Ok(bound)
     }
 
-    fn unix(&mut self, path: &Path, protocol: ProtocolChoice) -> Result<(), Failure> {
+    fn unix(&mut self, path: &Path, services: Services) -> Result<(), Failure> {
         let listener = bind_unix(path, self.settings)
             .map_err(|error| listen_failure(&format!("UNIX socket {}", path.display()), &error))?;
         let door = Door::Unix(listener.0, listener.1);
-        self.add(door, format!("unix:{}", path.display()), None, protocol);
+        self.add(door, format!("unix:{}", path.display()), None, services);
         Ok(())
     }
 
-    fn add(
-        &mut self,
-        door: Door,
-        name: String,
-        address: Option<SocketAddr>,
-        protocol: ProtocolChoice,
-    ) {
+    fn add(&mut self, door: Door, name: String, address: Option<SocketAddr>, services: Services) {
         debug!("listening on {name}");
         let info = ListenerInfo {
             name,
             address,
-            protocol,
+            services,
         };
         self.sockets.listeners.push(Listener {
             info,
@@ -347,17 +332,17 @@ impl Binder<'_> {
 
 /// How a socket is to be opened, apart from its address.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    transport: Transport,
-    protocol: ProtocolChoice,
+struct Opening {
+    carrier: Carrier,
+    services: Services,
 }
 
-impl Place {
-    /// The address with its transport, as messages name it.
+impl Opening {
+    /// The address with its carrier, as messages name it.
     fn describe(self, address: &SocketAddr) -> String {
-        match self.transport {
-            Transport::Tcp => format!("TCP {address}"),
-            Transport::Udp => format!("UDP {address}"),
+        match self.carrier {
+            Carrier::Tcp => format!("TCP {address}"),
+            Carrier::Udp => format!("UDP {address}"),
         }
     }
 }
@@ -375,8 +360,8 @@ fn is_in_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
-fn listen_failure(place: &dyn Display, error: &io::Error) -> Failure {
-    Failure::new(EXIT_OS, format!("failed to listen on {place}: {error}"))
+fn listen_failure(opening: &dyn Display, error: &io::Error) -> Failure {
+    Failure::new(EXIT_OS, format!("failed to listen on {opening}: {error}"))
 }
 
 /// Between `bind` and `listen` nobody can connect, so the mode is right from the first client on.

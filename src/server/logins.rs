@@ -6,7 +6,7 @@
 
 use crate::base::credentials::{Credentials, LINE_LEN_MAX, USERS_MAX};
 use crate::base::settings::Settings;
-use crate::server::Failure;
+use crate::server::failure::Failure;
 use crate::session::Shared;
 use log::{error, info, warn};
 use std::fs::File;

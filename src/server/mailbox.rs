@@ -1,18 +1,33 @@
 //! How anything reaches a worker: a queue, and a waker that interrupts its wait.
 
-use crate::server::connection::Arrival;
+use crate::server::roster::Client;
+use crate::server::transport::Transport;
 use crossbeam::queue::SegQueue;
 use log::error;
 use mio::{Poll, Token, Waker};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The token that a waker's events carry, in workers and in the acceptor.
 pub(crate) const WAKE: Token = Token(usize::MAX);
+
+/// A new client on its way from the acceptor to a worker.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    /// The accepted connection.
+    pub(crate) transport: Transport,
+    /// Where it comes from.
+    pub(crate) client: Client,
+}
 
 /// What a worker can be told.
 pub(crate) enum Message {
     /// Serve this connection from now on.
     Adopt(Arrival),
+    /// Call this connection's session again.
+    Poke(Token),
+    /// Connections hold more than they may: close those of yours that hold too much.
+    Trim,
     /// Flush what is on its way, close everything and end.
     Stop,
 }
@@ -20,10 +35,13 @@ pub(crate) enum Message {
 /// One worker's letter box.
 ///
 /// The queue has no bound of its own and needs none: an arrival is counted as open before it is
-/// posted, so at most `connections_max` of them exist, and one `Stop` follows.
+/// posted, so at most `connections_max` of them exist, one `Trim` waits at a time, one `Poke` for
+/// each feed, and one `Stop` follows.
 pub(crate) struct Mailbox {
     queue: SegQueue<Message>,
     waker: Waker,
+    /// A `Trim` is among the messages.
+    trims: AtomicBool,
 }
 
 impl Mailbox {
@@ -32,6 +50,7 @@ impl Mailbox {
         Ok(Self {
             queue: SegQueue::new(),
             waker: Waker::new(poll.registry(), WAKE)?,
+            trims: AtomicBool::new(false),
         })
     }
 
@@ -44,8 +63,19 @@ impl Mailbox {
         }
     }
 
+    /// Leaves a [`Message::Trim`], unless one waits already.
+    pub(crate) fn post_trim(&self) {
+        if !self.trims.swap(true, Ordering::AcqRel) {
+            self.post(Message::Trim);
+        }
+    }
+
     /// The oldest message, if any.
     pub(crate) fn take(&self) -> Option<Message> {
-        self.queue.pop()
+        let message = self.queue.pop()?;
+        if matches!(message, Message::Trim) {
+            self.trims.store(false, Ordering::Release);
+        }
+        Some(message)
     }
 }

@@ -1,7 +1,7 @@
 //! The thread that keeps time and does the store's background work, a bounded step at a time.
 
 use crate::base::clock::{Now, TICKS_PER_SECOND};
-use crate::server::Hub;
+use crate::server::hub::Hub;
 use crate::store::Lane;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -3,7 +3,7 @@
 //! ```text
 //!   main thread            worker 0..N            maintenance
 //!   ┌──────────┐  mailbox  ┌──────────────┐       ┌─────────────────┐
-//!   │ acceptor ├──────────▶│ poll, desk,  │       │ clock, store    │
+//!   │ acceptor ├──────────▶│ poll, bench, │       │ clock, store    │
 //!   │          │           │ connections  │       │ background work │
 //!   └────▲─────┘           └──────┬───────┘       └────────┬────────┘
 //!        │ stop, room             │                        │
@@ -15,8 +15,11 @@
 
 mod acceptor;
 mod address;
+mod budget;
 mod connection;
 mod datagram;
+mod failure;
+mod hub;
 mod listener;
 pub mod logging;
 mod logins;
@@ -26,70 +29,34 @@ mod narrator;
 mod os;
 pub mod process;
 mod roster;
-mod socket;
 mod table;
+mod transport;
+mod workbench;
 mod worker;
 
 pub use address::{Endpoint, ListenSpec};
+pub use failure::{EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure};
 
 use crate::base::clock::Clock;
 use crate::base::credentials::Credentials;
 use crate::base::settings::Settings;
 use crate::server::acceptor::Acceptor;
 use crate::server::datagram::DatagramSocket;
-use crate::server::listener::{ListenerInfo, Sockets};
+use crate::server::hub::Hub;
+use crate::server::listener::Sockets;
 use crate::server::mailbox::{Mailbox, Message, WAKE};
 use crate::server::roster::Roster;
 use crate::server::worker::Worker;
-use crate::session::{Host, Shared};
+use crate::session::{ConnectionId, Host, Shared};
 use crate::stats::SocketReport;
 use crate::store::Store;
-use crossbeam::utils::CachePadded;
 use log::{LevelFilter, error};
-use mio::{Poll, Waker};
-use std::fmt;
+use mio::{Poll, Token, Waker};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
-
-/// Exit code for usage errors and options that contradict each other.
-pub const EXIT_USAGE: u8 = 64;
-/// Exit code for a `-u` user that does not exist.
-pub const EXIT_NO_USER: u8 = 67;
-/// Exit code for what the operating system refuses.
-pub const EXIT_OS: u8 = 71;
-
-/// Why there is no server: a sentence for the operator and the exit code of the process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What went wrong, naming the flag and the value where there is one.
-    pub message: String,
-    /// The process's exit code, memcached's where it has one for the case.
-    pub code: u8,
-}
-
-impl Failure {
-    /// A failure with its exit code.
-    #[must_use]
-    pub fn new(code: u8, message: String) -> Self {
-        Self { message, code }
-    }
-
-    fn os(what: &str, error: &io::Error) -> Self {
-        Self::new(EXIT_OS, format!("{what}: {error}"))
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Failure {}
 
 /// The log level that so many `-v` ask for.
 #[must_use]
@@ -102,104 +69,8 @@ pub fn log_level(verbosity: u8) -> LevelFilter {
     }
 }
 
-const RUNNING: u8 = 0;
-const STOPPING: u8 = 1;
-const STOPPING_GRACEFULLY: u8 = 2;
-
-/// What the threads of one server share.
-pub(crate) struct Hub {
-    /// The sessions' part.
-    pub(crate) shared: Shared,
-    /// One per worker.
-    pub(crate) mailboxes: Box<[Mailbox]>,
-    /// What connections came through, by number.
-    pub(crate) listeners: Box<[ListenerInfo]>,
-    /// UDP sockets.
-    pub(crate) datagrams: Box<[ListenerInfo]>,
-    /// Who is connected.
-    pub(crate) roster: Arc<Roster>,
-    acceptor: Waker,
-    /// Client connections, counted from `accept` to close: what the limit limits.
-    open: CachePadded<AtomicUsize>,
-    accepting: AtomicBool,
-    state: AtomicU8,
-}
-
-impl Hub {
-    /// Client connections that are open.
-    fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
-    }
-
-    fn connection_opened(&self) {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        let counters = &self.shared.server;
-        counters.curr_connections.fetch_add(1, Ordering::Relaxed);
-        counters.total_connections.fetch_add(1, Ordering::Relaxed);
-        // memcached counts the structures it keeps for reuse: the most there ever were at once.
-        let now_open = counters.curr_connections.load(Ordering::Relaxed) + 1;
-        counters
-            .connection_structures
-            .fetch_max(now_open, Ordering::Relaxed);
-    }
-
-    fn connection_closed(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.shared
-            .server
-            .curr_connections
-            .fetch_sub(1, Ordering::Relaxed);
-        if !self.accepting.load(Ordering::Relaxed) {
-            self.wake_acceptor();
-        }
-    }
-
-    fn set_accepting(&self, accepting: bool) {
-        self.accepting.store(accepting, Ordering::Relaxed);
-        self.shared
-            .server
-            .accepting
-            .store(u64::from(accepting), Ordering::Relaxed);
-    }
-
-    /// memcached's counters take listeners and UDP sockets for connections, and
-    /// `curr_connections` leaves one out.
-    fn count_listeners(&self) {
-        let count = (self.listeners.len() + self.datagrams.len()) as u64;
-        let counters = &self.shared.server;
-        counters
-            .curr_connections
-            .store(count.saturating_sub(1), Ordering::Relaxed);
-        counters.total_connections.store(count, Ordering::Relaxed);
-        counters
-            .connection_structures
-            .store(count, Ordering::Relaxed);
-        self.set_accepting(true);
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.state.load(Ordering::Acquire) != RUNNING
-    }
-
-    /// Orders the server to stop. The first order counts.
-    fn stop(&self, graceful: bool) {
-        let state = if graceful {
-            STOPPING_GRACEFULLY
-        } else {
-            STOPPING
-        };
-        // A failed exchange means that it is stopping already.
-        let _ = self
-            .state
-            .compare_exchange(RUNNING, state, Ordering::AcqRel, Ordering::Acquire);
-        self.wake_acceptor();
-    }
-
-    fn wake_acceptor(&self) {
-        if let Err(error) = self.acceptor.wake() {
-            error!("cannot wake the acceptor: {error}");
-        }
-    }
+fn no_polling(error: io::Error) -> Failure {
+    Failure::os("cannot set up event polling", &error)
 }
 
 /// A server whose sockets are open: clients can connect, and are served once it runs.
@@ -238,42 +109,28 @@ impl Server {
         let ticks = clock.now().ticks;
         let entries = sockets.listeners.iter().map(|door| door.entry(ticks));
         let roster = Arc::new(Roster::new(entries.collect(), threads));
+        let polls: io::Result<Vec<_>> = (0..threads).map(|_| Poll::new()).collect();
+        let polls = polls.map_err(no_polling)?;
+        let mailboxes: io::Result<Arc<[_]>> = polls.iter().map(Mailbox::new).collect();
+        let mailboxes = mailboxes.map_err(no_polling)?;
         let host = ProcessHost {
             roster: Arc::clone(&roster),
+            mailboxes: Arc::clone(&mailboxes),
         };
         let shared = Shared::new(settings, store, clock, Box::new(host));
         shared.logins.replace(users);
-        Self::assemble(shared, roster, sockets, started)
-            .map_err(|error| Failure::os("cannot set up event polling", &error))
-    }
-
-    fn assemble(
-        shared: Shared,
-        roster: Arc<Roster>,
-        sockets: Sockets,
-        started: Instant,
-    ) -> io::Result<Self> {
-        let polls = (0..shared.settings.threads)
-            .map(|_| Poll::new())
-            .collect::<io::Result<Vec<_>>>()?;
-        let poll = Poll::new()?;
+        let poll = Poll::new().map_err(no_polling)?;
         let Sockets {
             listeners,
             datagrams,
         } = sockets;
-        let hub = Arc::new(Hub {
-            shared,
-            mailboxes: polls.iter().map(Mailbox::new).collect::<io::Result<_>>()?,
-            listeners: listeners.iter().map(|door| door.info.clone()).collect(),
-            datagrams: datagrams.iter().map(|socket| socket.info.clone()).collect(),
-            roster,
-            acceptor: Waker::new(poll.registry(), WAKE)?,
-            open: CachePadded::default(),
-            accepting: AtomicBool::new(true),
-            state: AtomicU8::new(RUNNING),
-        });
-        hub.count_listeners();
-        let acceptor = Acceptor::new(Arc::clone(&hub), poll, listeners)?;
+        let infos = (
+            listeners.iter().map(|door| door.info.clone()).collect(),
+            datagrams.iter().map(|socket| socket.info.clone()).collect(),
+        );
+        let waker = Waker::new(poll.registry(), WAKE).map_err(no_polling)?;
+        let hub = Arc::new(Hub::new(shared, mailboxes, roster, infos, waker));
+        let acceptor = Acceptor::new(Arc::clone(&hub), poll, listeners).map_err(no_polling)?;
         Ok(Self {
             hub,
             acceptor,
@@ -317,7 +174,7 @@ impl Server {
             Err(_) => Ok(()),
         };
         self.hub.stop(false);
-        for mailbox in &self.hub.mailboxes {
+        for mailbox in self.hub.mailboxes.iter() {
             mailbox.post(Message::Stop);
         }
         let maintenance = spawned.map_err(|error| Failure::os("cannot start a thread", &error));
@@ -424,7 +281,7 @@ impl Control {
     /// Whether the order to stop was to stop gracefully (`SIGUSR1`, `shutdown graceful`).
     #[must_use]
     pub fn stops_gracefully(&self) -> bool {
-        self.hub.state.load(Ordering::Acquire) == STOPPING_GRACEFULLY
+        self.hub.stops_gracefully()
     }
 }
 
@@ -489,6 +346,7 @@ impl Drop for Running {
 /// The process, as sessions see it.
 struct ProcessHost {
     roster: Arc<Roster>,
+    mailboxes: Arc<[Mailbox]>,
 }
 
 impl Host for ProcessHost {
@@ -500,8 +358,12 @@ impl Host for ProcessHost {
         std::process::id()
     }
 
-    fn sockets(&self) -> Vec<SocketReport> {
-        self.roster.report()
+    fn sockets_after(&self, fd: i32, most: usize) -> Vec<SocketReport> {
+        self.roster.report_after(fd, most)
+    }
+
+    fn poke(&self, connection: ConnectionId) {
+        self.mailboxes[connection.worker].post(Message::Poke(Token(connection.token)));
     }
 
     fn set_verbosity(&self, level: u8) {

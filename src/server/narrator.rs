@@ -11,6 +11,7 @@
 //! Requests are run one by one for that. What a client sends is escaped and cut short; values are
 //! left out, and so is all that a client sends which has yet to log in: it may be a password.
 
+use crate::server::transport::Transport;
 use crate::session::{Advance, Context, Output, Progress, Session};
 use crate::store::COPY_MAX;
 use log::{Level, debug, log_enabled};
@@ -31,14 +32,14 @@ const LINES_MAX: usize = 16;
 /// [`Session::advance`], told request by request if anybody listens.
 #[inline]
 pub(super) fn advance(
-    fd: RawFd,
+    transport: &Transport,
     session: &mut Session,
     context: &mut Context<'_>,
     input: &[u8],
     out: &mut Output,
 ) -> Advance {
     if log_enabled!(Level::Debug) {
-        advance_aloud(fd, session, context, input, out)
+        advance_aloud(transport.fd(), session, context, input, out)
     } else {
         session.advance(context, input, out)
     }
@@ -55,7 +56,6 @@ fn advance_aloud(
     let mut whole = Advance {
         consumed: 0,
         progress: Progress::Yield,
-        large: false,
     };
     for _ in 0..context.shared.settings.requests_per_event.max(1) {
         let rest = &input[whole.consumed..];
@@ -68,7 +68,6 @@ fn advance_aloud(
         }
         tell_reply(fd, out.since(mark));
         whole.consumed += step.consumed;
-        whole.large |= step.large;
         whole.progress = step.progress;
         if step.progress != Progress::Yield {
             break;

@@ -5,11 +5,12 @@
 //! background, and only then memory and threads, neither of which survives a fork well.
 
 use crate::base::settings::Settings;
+use crate::server::failure::{EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure};
 use crate::server::listener::{bind_all, write_port_file};
 use crate::server::logging;
 use crate::server::logins;
 use crate::server::os::{self, Background, Detached};
-use crate::server::{Control, EXIT_NO_USER, EXIT_OS, EXIT_USAGE, Failure, Server};
+use crate::server::{Control, Server};
 use crate::stats::{Adjusted, Sink, report_settings};
 use log::{Level, debug, info, log_enabled, warn};
 use sd_notify::NotifyState;

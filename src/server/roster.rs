@@ -16,12 +16,13 @@ use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Bound;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering};
 
 /// What a socket can be doing, by memcached's names.
-const STATES: [&str; 7] = [
+const STATES: [&str; 8] = [
     NEW,
     "conn_listening",
     "conn_read",
@@ -29,6 +30,7 @@ const STATES: [&str; 7] = [
     "conn_swallow",
     "conn_mwrite",
     "conn_waiting",
+    "conn_watch",
 ];
 
 /// The state of a client that has said nothing yet.
@@ -220,20 +222,19 @@ impl Roster {
         &self.rolls[worker]
     }
 
-    /// All sockets as they are now, by descriptor.
-    pub(crate) fn report(&self) -> Vec<SocketReport> {
-        let mut reports: Vec<_> = self
-            .listeners
-            .iter()
-            .map(|entry| entry.report(false, self))
-            .collect();
+    /// The next sockets above descriptor `fd` as they are now, by descriptor, at most `most`.
+    pub(crate) fn report_after(&self, fd: RawFd, most: usize) -> Vec<SocketReport> {
+        let listeners = self.listeners.iter().filter(|entry| entry.fd > fd);
+        let mut reports: Vec<_> = listeners.map(|entry| entry.report(false, self)).collect();
         for roll in &self.rolls {
             let serving = roll.serving.load(Ordering::Relaxed);
             let entries = roll.entries.lock();
-            let entries = entries.values();
-            reports.extend(entries.map(|entry| entry.report(entry.fd == serving, self)));
+            let next = entries.range((Bound::Excluded(fd), Bound::Unbounded));
+            let next = next.take(most).map(|(_, entry)| entry);
+            reports.extend(next.map(|entry| entry.report(entry.fd == serving, self)));
         }
         reports.sort_unstable_by_key(|report| report.fd);
+        reports.truncate(most);
         reports
     }
 
@@ -288,7 +289,7 @@ mod tests {
             local: None,
         };
         enter(0, 10, client);
-        let reports = roster.report();
+        let reports = roster.report_after(-1, 100);
         let fds: Vec<_> = reports.iter().map(|report| report.fd).collect();
         assert_eq!(fds, [4, 5, 9, 10]);
         assert_eq!(
@@ -313,7 +314,7 @@ mod tests {
         let entry = Arc::new(Entry::datagrams(9, "udp:127.0.0.1:11211".into()));
         roster.roll(1).enter(&entry);
         let addresses = || {
-            let last = roster.report().pop().unwrap();
+            let last = roster.report_after(-1, 100).pop().unwrap();
             assert!(last.is_udp);
             (last.address, last.listen_address)
         };
@@ -333,7 +334,12 @@ mod tests {
         };
         let entry = Arc::new(Entry::client(9, client, 40));
         roster.roll(0).enter(&entry);
-        let state = || roster.report().last().map(|report| report.state);
+        let state = || {
+            roster
+                .report_after(-1, 100)
+                .last()
+                .map(|report| report.state)
+        };
         assert_eq!(state(), Some(NEW));
         roster.roll(0).serve(9);
         assert_eq!(state(), Some(SERVING));
@@ -341,6 +347,6 @@ mod tests {
         entry.set_state("conn_nread");
         assert_eq!(state(), Some("conn_nread"));
         roster.roll(0).leave(&entry);
-        assert_eq!(roster.report().len(), 2);
+        assert_eq!(roster.report_after(-1, 100).len(), 2);
     }
 }

@@ -81,13 +81,18 @@ impl<T> Table<T> {
         Some(value)
     }
 
+    /// All values with their tokens.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Token, &T)> {
+        let numbered = (0u32..).zip(&self.slots);
+        numbered.filter_map(|(index, slot)| {
+            let value = slot.value.as_deref()?;
+            Some((token(slot.generation, index), value))
+        })
+    }
+
     /// The tokens of all values.
     pub(crate) fn tokens(&self) -> Vec<Token> {
-        let numbered = (0u32..).zip(&self.slots);
-        numbered
-            .filter(|(_, slot)| slot.value.is_some())
-            .map(|(index, slot)| token(slot.generation, index))
-            .collect()
+        self.iter().map(|(token, _)| token).collect()
     }
 }
 

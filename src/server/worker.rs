@@ -17,16 +17,20 @@
 //!    only after the next refusal, so keeping it costs nothing.
 
 use crate::base::clock::TICKS_PER_SECOND;
-use crate::server::Hub;
-use crate::server::connection::{Arrival, Connection, Desk, Turn};
+use crate::server::budget::Overdraft;
+use crate::server::connection::{Connection, Turn};
 use crate::server::datagram::DatagramSocket;
-use crate::server::mailbox::{Message, WAKE};
+use crate::server::hub::Hub;
+use crate::server::mailbox::{Arrival, Message, WAKE};
 use crate::server::table::Table;
-use log::debug;
-use mio::event::{Event, Source};
+use crate::server::workbench::Workbench;
+use log::{debug, info};
+use mio::event::Event;
 use mio::{Events, Interest, Poll, Token};
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -47,12 +51,15 @@ const ROUNDS_SHARED: u32 = 3;
 /// to close. The whole process has a second.
 const DRAIN: Duration = Duration::from_millis(400);
 
+/// Bytes that make one connection worse than another: with less between them it is the silence.
+const OFFENCE: u64 = 64 << 10;
+
 /// A worker, before and while it runs.
 pub(crate) struct Worker {
     hub: Arc<Hub>,
     number: usize,
     poll: Poll,
-    desk: Desk,
+    bench: Workbench,
     table: Table<Connection>,
     /// UDP sockets that are this worker's.
     datagrams: Vec<DatagramSocket>,
@@ -60,6 +67,8 @@ pub(crate) struct Worker {
     ready: VecDeque<Token>,
     /// Clock second of the last idle scan.
     scanned_at: u64,
+    /// Some connection has been in the middle of something since that scan.
+    midway: bool,
     stopping: bool,
 }
 
@@ -71,16 +80,17 @@ impl Worker {
         poll: Poll,
         datagrams: Vec<DatagramSocket>,
     ) -> Self {
-        let desk = Desk::new(Arc::clone(&hub), number);
+        let bench = Workbench::new(Arc::clone(&hub), number);
         Self {
             hub,
             number,
             poll,
-            desk,
+            bench,
             table: Table::default(),
             datagrams,
             ready: VecDeque::new(),
             scanned_at: 0,
+            midway: false,
             stopping: false,
         }
     }
@@ -127,8 +137,7 @@ impl Worker {
         if !self.ready.is_empty() || self.datagrams.iter().any(|socket| socket.pending) {
             return Some(Duration::ZERO);
         }
-        let scans = self.hub.shared.settings.idle_timeout_s > 0 && self.table.len() > 0;
-        scans.then_some(Duration::from_secs(1))
+        self.scans().then_some(Duration::from_secs(1))
     }
 
     fn read_mail(&mut self) {
@@ -136,6 +145,10 @@ impl Worker {
             match message {
                 Message::Adopt(_) if self.stopping => self.hub.connection_closed(),
                 Message::Adopt(arrival) => self.adopt(arrival),
+                Message::Poke(token) => self.poke(token),
+                Message::Trim => {
+                    self.trim();
+                }
                 Message::Stop => self.stopping = true,
             }
         }
@@ -145,17 +158,26 @@ impl Worker {
         let name = &self.hub.listeners[usize::from(arrival.client.listener)].name;
         debug!(
             "<{} new client connection through {name}",
-            arrival.socket.fd()
+            arrival.transport.fd()
         );
-        let token = self.table.insert(Connection::new(arrival, &self.desk));
+        let token = self.table.insert(Connection::new(arrival, &self.bench));
         let connection = self.table.get_mut(token).expect("inserted above");
         let registry = self.poll.registry();
-        if let Err(error) = connection
-            .socket()
-            .register(registry, token, Interest::READABLE)
-        {
+        if let Err(error) = connection.transport().register(registry, token) {
             debug!("cannot watch a new connection: {error}");
             self.close(token);
+        }
+    }
+
+    /// Has the session of a connection called at its next turn.
+    fn poke(&mut self, token: Token) {
+        let Some(connection) = self.table.get_mut(token) else {
+            return; // It has closed since.
+        };
+        connection.poke();
+        if !connection.queued {
+            connection.queued = true;
+            self.ready.push_back(token);
         }
     }
 
@@ -181,7 +203,10 @@ impl Worker {
             return;
         };
         let rounds = if alone { ROUNDS_ALONE } else { ROUNDS_SHARED };
-        match connection.turn(&mut self.desk, rounds) {
+        self.bench.connection.token = token.0;
+        let turn = connection.turn(&mut self.bench, rounds);
+        self.midway |= connection.midway;
+        match turn {
             Turn::Wait => self.watch(token),
             Turn::Again => {
                 connection.queued = true;
@@ -193,6 +218,35 @@ impl Worker {
                 self.hub.stop(graceful);
             }
         }
+        if mem::take(&mut self.bench.grew) && !self.trim() {
+            self.hub.trim_elsewhere(self.number);
+        }
+    }
+
+    /// While connections hold more than they may: closes the one here that holds most, of several
+    /// the one that has been silent longest. `false` if all here hold less than the average: then
+    /// another worker has a worse one.
+    fn trim(&mut self) -> bool {
+        while let Some((overdraft, average)) = self.overdraft() {
+            let offenders = self.table.iter().filter_map(|(token, connection)| {
+                let has = overdraft.of(connection.holding());
+                (has >= average).then_some((token, has, connection.last_active()))
+            });
+            let worst = offenders.max_by_key(|(_, has, since)| (has / OFFENCE, Reverse(*since)));
+            let Some((token, has, _)) = worst else {
+                return false;
+            };
+            info!("closing a connection that holds {has} bytes: {overdraft:?} is short");
+            let kicks = &self.hub.shared.server.conn_memory_kicks;
+            kicks.fetch_add(1, Ordering::Relaxed);
+            self.close(token);
+        }
+        true
+    }
+
+    fn overdraft(&self) -> Option<(Overdraft, u64)> {
+        let (budget, shared) = (&self.hub.budget, &self.hub.shared);
+        budget.overdraft(shared, self.hub.open())
     }
 
     fn watch_datagrams(&mut self) -> io::Result<()> {
@@ -207,7 +261,7 @@ impl Worker {
     /// Answers a batch of datagrams of each socket that has some.
     fn serve_datagrams(&mut self) {
         for socket in self.datagrams.iter_mut().filter(|socket| socket.pending) {
-            socket.serve(&mut self.desk);
+            socket.serve(&mut self.bench);
         }
     }
 
@@ -216,13 +270,11 @@ impl Worker {
         let Some(connection) = self.table.get_mut(token) else {
             return;
         };
-        if !connection.is_blocked() || connection.watches_writable {
+        if !connection.is_blocked() {
             return;
         }
-        connection.watches_writable = true;
-        let interest = Interest::READABLE | Interest::WRITABLE;
         let registry = self.poll.registry();
-        if let Err(error) = connection.socket().reregister(registry, token, interest) {
+        if let Err(error) = connection.transport().watch_writable(registry, token) {
             debug!("cannot watch a connection for writing: {error}");
             self.close(token);
         }
@@ -233,39 +285,50 @@ impl Worker {
         let Some(mut connection) = self.table.remove(token) else {
             return;
         };
-        connection.hang_up(&mut self.desk);
+        connection.hang_up(&mut self.bench);
         let name = &self.hub.listeners[usize::from(connection.listener())].name;
         debug!(
             "<{} connection through {name} closed",
-            connection.socket().fd()
+            connection.transport().fd()
         );
         drop(connection);
         self.hub.connection_closed();
     }
 
-    /// Once a second, if idle clients are to be closed at all: looks for them.
+    /// Once a second, if clients are to be closed at all for idleness or for being stuck: looks for
+    /// them.
     fn kick_idle(&mut self) {
-        let timeout_s = u64::from(self.hub.shared.settings.idle_timeout_s);
         let now = self.hub.shared.clock.now();
-        if timeout_s == 0 || now.seconds() == self.scanned_at {
+        if now.seconds() == self.scanned_at || !self.scans() {
             return;
         }
         self.scanned_at = now.seconds();
-        let since = now.ticks.saturating_sub(timeout_s * TICKS_PER_SECOND);
-        for token in self.table.tokens() {
-            if self
-                .table
-                .get_mut(token)
-                .is_some_and(|connection| connection.is_idle_since(since))
-            {
-                self.hub
-                    .shared
-                    .server
-                    .idle_kicks
-                    .fetch_add(1, Ordering::Relaxed);
-                self.close(token);
-            }
+        let settings = &self.hub.shared.settings;
+        // Of a timeout of 0, which is none, nothing is older than the beginning of time.
+        let since = |timeout_s: u32| match timeout_s {
+            0 => 0,
+            s => now.ticks.saturating_sub(u64::from(s) * TICKS_PER_SECOND),
+        };
+        let idle = since(settings.idle_timeout_s);
+        let stuck = since(settings.progress_timeout_s);
+        let late = self.table.iter().filter(|(_, connection)| {
+            connection.is_idle_since(idle) || connection.is_stuck_since(stuck)
+        });
+        let late: Vec<_> = late.map(|(token, _)| token).collect();
+        self.midway = self.table.iter().any(|(_, connection)| connection.midway);
+        for token in late {
+            info!("closing a connection that is idle or stuck");
+            let kicks = &self.hub.shared.server.idle_kicks;
+            kicks.fetch_add(1, Ordering::Relaxed);
+            self.close(token);
         }
+    }
+
+    /// Whether anybody can become too old to be kept.
+    fn scans(&self) -> bool {
+        let settings = &self.hub.shared.settings;
+        settings.idle_timeout_s > 0 && self.table.len() > 0
+            || settings.progress_timeout_s > 0 && self.midway
     }
 
     /// Sends what is on its way, tells every client that it was the last, and waits a moment for
@@ -296,13 +359,13 @@ impl Worker {
         let Some(connection) = self.table.get_mut(token) else {
             return;
         };
-        if !connection.wind_up(&mut self.desk, deadline) {
+        if !connection.wind_up(&mut self.bench, deadline) {
             self.watch(token);
             return;
         }
-        let ended = connection.socket().shutdown_write().is_err();
+        let ended = connection.transport().shutdown_write().is_err();
         // Whoever keeps sending keeps raising edges, so one read per edge is enough.
-        if ended || connection.discard_input(&mut self.desk) {
+        if ended || connection.discard_input(&mut self.bench) {
             self.close(token);
         }
     }
@@ -316,4 +379,94 @@ fn datagram_token(number: usize) -> Token {
 /// Which UDP socket a token means; a number that none has for all other tokens.
 fn datagram_number(token: Token) -> usize {
     (WAKE.0 - 1).wrapping_sub(token.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::settings::Settings;
+    use crate::server::Server;
+    use crate::server::roster::Client;
+    use crate::session::{ConnectionId, Feed};
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::thread;
+
+    /// A worker that is not running, with one connection; and the client's end of it.
+    fn worker() -> (Worker, ConnectionId, UnixStream) {
+        let settings = Settings {
+            tcp_port: Some(0),
+            threads: 1,
+            ..Settings::default()
+        };
+        let mut server = Server::bind(settings).unwrap();
+        let poll = server.polls.pop().unwrap();
+        let mut worker = Worker::new(Arc::clone(&server.hub), 0, poll, vec![]);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        worker.adopt(Arrival {
+            transport: mio::net::UnixStream::from_std(ours).into(),
+            client: Client {
+                listener: 0,
+                peer: None,
+                local: None,
+            },
+        });
+        let token = worker.table.tokens()[0];
+        let id = ConnectionId {
+            worker: 0,
+            token: token.0,
+        };
+        (worker, id, theirs)
+    }
+
+    fn read_line(client: &mut UnixStream) -> String {
+        let mut line = vec![];
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_is_woken_from_outside() {
+        let (mut worker, id, mut client) = worker();
+        let hub = Arc::clone(&worker.hub);
+        let feed = Arc::new(Feed::new(id, 4));
+        let connection = worker.table.get_mut(Token(id.token)).unwrap();
+        connection.follow(Arc::clone(&feed));
+        let thread = thread::spawn(move || worker.run().unwrap());
+        for number in 0..100 {
+            let line = format!("line {number}\r\n");
+            feed.push(&*hub.shared.host, line.clone().into_bytes().into());
+            assert_eq!(read_line(&mut client), line);
+        }
+        // What it says is not heard, and a poke after its end finds nobody.
+        client.write_all(b"version\r\n").unwrap();
+        feed.push(&*hub.shared.host, b"last\r\n"[..].into());
+        assert_eq!(read_line(&mut client), "last\r\n");
+        drop(client);
+        feed.push(&*hub.shared.host, b"nobody\r\n"[..].into());
+        hub.mailboxes[0].post(Message::Stop);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn as_many_pokes_wait_as_there_are_feeds() {
+        let (mut worker, id, _client) = worker();
+        let hub = Arc::clone(&worker.hub);
+        let feed = Feed::new(id, 4);
+        for _ in 0..1000 {
+            feed.push(&*hub.shared.host, b"line\r\n"[..].into());
+        }
+        assert!(matches!(hub.mailboxes[0].take(), Some(Message::Poke(_))));
+        assert!(hub.mailboxes[0].take().is_none());
+        assert_eq!(feed.lost(), 996);
+        // Two pokes are one turn.
+        worker.poke(Token(id.token));
+        worker.poke(Token(id.token));
+        assert_eq!(worker.ready.len(), 1);
+    }
 }

@@ -8,6 +8,7 @@ use crate::protocol::text::{
     AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, Group, Shutdown, StatsRequest,
 };
 use crate::session::report::{StatLines, report};
+use crate::session::stream::Stream;
 use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, Shared, State, tally};
 use crate::store::{MoveRefusal, TooManyFlushes};
@@ -19,14 +20,15 @@ const MEMLIMIT_MIN_MB: u32 = 8;
 const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
 
 /// Answers `stats` and its groups.
-pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
+pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) -> Step {
     match request {
         StatsRequest::Reset | StatsRequest::Detail(_) if turn.guest => {
             turn.error(ErrorLine::NotOverUdp);
         }
+        StatsRequest::Conns => return Step::go(Stream::conns()),
         StatsRequest::Group(group) => report_group(turn, group),
         StatsRequest::Extstore => turn.say(END),
-        StatsRequest::Detail(request) => detail(turn, request),
+        StatsRequest::Detail(request) => return detail(turn, request),
         StatsRequest::Cachedump(_) if !turn.shared().settings.dump_enabled => {
             turn.error(ErrorLine::CachedumpNotAllowed);
         }
@@ -38,6 +40,7 @@ pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) {
             turn.say(b"RESET\r\n");
         }
     }
+    Step::go(State::Command)
 }
 
 fn report_group(turn: &mut Turn<'_, '_>, group: Group) {
@@ -51,23 +54,18 @@ fn report_group(turn: &mut Turn<'_, '_>, group: Group) {
     turn.say(END);
 }
 
-fn detail(turn: &mut Turn<'_, '_>, request: DetailRequest) {
+fn detail(turn: &mut Turn<'_, '_>, request: DetailRequest) -> Step {
     let shared = turn.shared();
-    if !shared.settings.dump_enabled {
-        turn.error(ErrorLine::DetailNotAllowed);
-        return;
-    }
     match request {
+        _ if !shared.settings.dump_enabled => turn.error(ErrorLine::DetailNotAllowed),
         DetailRequest::On | DetailRequest::Off => {
             shared.prefixes.switch(request == DetailRequest::On);
             turn.say(OK);
         }
-        DetailRequest::Dump => {
-            shared.prefixes.dump(turn.out.bytes_mut());
-            turn.say(END);
-        }
+        DetailRequest::Dump => return Step::go(Stream::prefixes()),
         DetailRequest::Usage => turn.error(ErrorLine::DetailUsage),
     }
+    Step::go(State::Command)
 }
 
 /// Answers `watch`, which has nothing to show yet.

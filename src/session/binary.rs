@@ -14,14 +14,15 @@ use crate::protocol::text::reply::END;
 use crate::protocol::text::{DetailRequest, StatsRequest, parse_stats_key};
 use crate::session::admin::{appointment, flush};
 use crate::session::auth::Sasl;
+use crate::session::finish::{Finish, StoreTicket};
 use crate::session::report::report;
 use crate::session::turn::{Step, Turn};
-use crate::session::upload::{self, Finish, Incoming, receive};
+use crate::session::upload::{Incoming, receive};
 use crate::session::{Context, Output, Progress, Shared, State, ahead, tally};
 use crate::stats::{COMPATIBLE_VERSION, Sink};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, Item, PinnedValue, StoreError,
-    StoreMode, StoreOutcome, StoreRequest, Stored,
+    StoreMode, StoreRequest,
 };
 
 /// Carries out the request at the front of the input.
@@ -286,54 +287,6 @@ fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
     receive(turn, incoming)
 }
 
-/// What must be remembered of a store until its value is there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StoreTicket {
-    reply: Reply,
-    quiet: bool,
-    compared: bool,
-    mode: StoreMode,
-}
-
-impl StoreTicket {
-    /// Only `set` means to replace whatever is there.
-    pub(super) fn removes_old(self) -> bool {
-        self.mode == StoreMode::Set
-    }
-
-    /// The store has judged the value.
-    pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        tally::stored(turn.counters(), &stored, self.compared);
-        let out = turn.out.bytes_mut();
-        match self.status(stored.outcome) {
-            Status::Success if self.quiet => {}
-            Status::Success => self.reply.push_done(out, stored.cas),
-            status => self.reply.push_status(out, status),
-        }
-    }
-
-    /// There is no room for the value.
-    pub(super) fn refused(self, turn: &mut Turn<'_, '_>, refusal: upload::Refusal) {
-        let status = match refusal {
-            upload::Refusal::TooLarge => Status::TooLarge,
-            upload::Refusal::NoMemory | upload::Refusal::NoMemoryMidway => Status::OutOfMemory,
-        };
-        self.reply.push_status(turn.out.bytes_mut(), status);
-    }
-
-    /// The status of a store that was tried.
-    fn status(self, outcome: StoreOutcome) -> Status {
-        match (outcome, self.mode) {
-            (StoreOutcome::Stored, _) => Status::Success,
-            (StoreOutcome::Exists, _) => Status::Exists,
-            (StoreOutcome::NotFound, _) => Status::NotFound,
-            (StoreOutcome::NotStored, StoreMode::Add) => Status::Exists,
-            (StoreOutcome::NotStored, StoreMode::Replace) => Status::NotFound,
-            (StoreOutcome::NotStored, _) => Status::NotStored,
-        }
-    }
-}
-
 fn error_status(error: StoreError) -> Status {
     match error {
         StoreError::TooLarge => Status::TooLarge,
@@ -448,13 +401,18 @@ fn run_stat(context: &Context<'_>, (reply, key): (Reply, &[u8]), out: &mut Vec<u
             shared.reset_stats();
             Status::Success
         }
-        Some(StatsRequest::Cachedump(_) | StatsRequest::Extstore) | None => Status::NotFound,
+        Some(StatsRequest::Conns | StatsRequest::Cachedump(_) | StatsRequest::Extstore) | None => {
+            Status::NotFound
+        }
     };
     match status {
         Status::Success => reply.push_stat(out, b"", b""),
         status => reply.push_status(out, status),
     }
 }
+
+/// Prefix lines in a packet, at most: its length comes first, so it cannot be sent piece by piece.
+const DUMP_LEN_MAX: usize = 256 << 10;
 
 /// Prefix statistics, under the same rule as over text.
 fn run_detail(shared: &Shared, request: DetailRequest, packets: &mut StatPackets<'_>) -> Status {
@@ -466,8 +424,7 @@ fn run_detail(shared: &Shared, request: DetailRequest, packets: &mut StatPackets
             shared.prefixes.switch(request == DetailRequest::On);
         }
         DetailRequest::Dump => {
-            let mut lines = vec![];
-            shared.prefixes.dump(&mut lines);
+            let mut lines = shared.prefixes.dump(DUMP_LEN_MAX);
             lines.extend_from_slice(END);
             packets.reply.push_stat(packets.out, b"detailed", &lines);
         }

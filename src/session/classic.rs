@@ -10,13 +10,12 @@ use crate::protocol::text::reply::{CRLF, push_number, push_version};
 use crate::protocol::text::{
     ArithLine, LINE_MAX, Rejected, Request, StoreLine, TouchLine, parse_line,
 };
+use crate::session::finish::{ClassicFinish, Finish};
 use crate::session::turn::{Step, Turn};
-use crate::session::upload::{Finish, Incoming, Refusal, receive};
+use crate::session::upload::{Incoming, receive};
 use crate::session::{Progress, Session, State, admin, ahead, meta, retrieval, tally};
 use crate::stats::COMPATIBLE_VERSION;
-use crate::store::{
-    Arith, Counted, Deleted, Fetch, Fetched, StoreMode, StoreOutcome, StoreRequest, Stored,
-};
+use crate::store::{Arith, Counted, Deleted, Fetch, Fetched, StoreMode, StoreRequest};
 use memchr::memchr;
 
 const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
@@ -90,7 +89,7 @@ fn run(turn: &mut Turn<'_, '_>, request: Request<'_>) -> Step {
         Request::Arith(line) => arith(turn, &line),
         Request::Touch(line) => touch(turn, &line),
         Request::Version => push_version(turn.out.bytes_mut(), COMPATIBLE_VERSION),
-        Request::Stats(request) => admin::stats(turn, request),
+        Request::Stats(request) => return admin::stats(turn, request),
         Request::Admin { request, noreply } => return admin::run(turn, request, noreply),
         Request::Watch => admin::watch(turn),
         Request::Store(_) | Request::Meta => unreachable!("run_line has taken them"),
@@ -119,44 +118,6 @@ fn store(turn: &mut Turn<'_, '_>, line: &StoreLine<'_>) -> State {
         }),
     };
     receive(turn, incoming)
-}
-
-/// How a storage command answers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ClassicFinish {
-    replaces: bool,
-    compared: bool,
-    noreply: bool,
-}
-
-impl ClassicFinish {
-    /// Only `set` means to replace whatever is there.
-    pub(super) fn removes_old(self) -> bool {
-        self.replaces
-    }
-
-    /// The store has judged the value.
-    pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        tally::stored(turn.counters(), &stored, self.compared);
-        match stored.outcome {
-            // Apart from the others: a text of known length is two stores and no call.
-            StoreOutcome::Stored => turn.say_unless(self.noreply, b"STORED\r\n"),
-            StoreOutcome::NotStored => turn.say_unless(self.noreply, b"NOT_STORED\r\n"),
-            StoreOutcome::Exists => turn.say_unless(self.noreply, b"EXISTS\r\n"),
-            StoreOutcome::NotFound => turn.say_unless(self.noreply, NOT_FOUND),
-        }
-    }
-
-    /// The value did not end where it should.
-    pub(super) fn bad_chunk(self, turn: &mut Turn<'_, '_>) {
-        tally::stored_nothing(turn.counters());
-        turn.say_unless(self.noreply, ErrorLine::BadChunk.as_bytes());
-    }
-
-    /// There is no room for the value.
-    pub(super) fn refused(self, turn: &mut Turn<'_, '_>, refusal: Refusal) {
-        turn.say_unless(self.noreply, refusal.line().as_bytes());
-    }
 }
 
 fn delete(turn: &mut Turn<'_, '_>, key: Key<'_>, noreply: bool) {

@@ -10,7 +10,7 @@
 //!    error. Two servers that are tricked into talking to each other stop there.
 //! 4. **Operators do not come by datagram.** What changes the server is refused.
 
-use crate::base::settings::ProtocolChoice;
+use crate::base::services::Services;
 use crate::protocol::ErrorLine;
 use crate::protocol::binary::{MAGIC_REQUEST, Reply, RequestHeader, Status};
 use crate::session::output::Output;
@@ -26,7 +26,7 @@ const ERROR: &[u8] = b"ERROR";
 /// Once the reply is too long, the requests that have not been carried out are dropped.
 pub fn answer_datagram(
     context: &mut Context<'_>,
-    choice: ProtocolChoice,
+    services: Services,
     requests: &[u8],
     out: &mut Output,
 ) {
@@ -35,7 +35,7 @@ pub fn answer_datagram(
         return;
     }
     let reply_max = context.shared.settings.udp_reply_max;
-    let mut session = Session::of_datagram(choice);
+    let mut session = Session::of_datagram(services);
     let mut at = 0;
     loop {
         let step = session.advance(context, &requests[at..], out);

@@ -6,18 +6,18 @@ use crate::base::clock::{Expiry, Now, seconds_of};
 use crate::base::number::usize_from;
 use crate::protocol::ErrorLine;
 use crate::protocol::meta::{
-    Code, DebugFacts, Direction, Flag, MetaCommand, MetaKey, MetaLine, MetaRequest, parse,
-    push_code, push_debug, push_end, push_key, push_letter, push_number, push_opaque, push_ttl,
-    push_value_head,
+    Code, DebugFacts, Direction, MetaCommand, MetaLine, MetaRequest, parse, push_code, push_debug,
+    push_end, push_key, push_letter, push_number, push_ttl, push_value_head,
 };
 use crate::protocol::peek;
 use crate::protocol::text::reply::CRLF;
+use crate::session::finish::{Finish, MetaFinish, compare, store_mode, write_key, write_opaque};
 use crate::session::turn::{Step, Turn};
-use crate::session::upload::{Finish, Incoming, receive};
+use crate::session::upload::{Incoming, receive};
 use crate::session::{Context, Output, State, ahead, tally};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, HashedKey, Item, MetaDelete,
-    MetaFetch, Miss, PinnedValue, StoreMode, StoreOutcome, StoreRequest, Stored,
+    MetaFetch, Miss, PinnedValue, StoreMode, StoreRequest,
 };
 
 /// Carries out a line, given with its line end.
@@ -191,16 +191,6 @@ fn reflect_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out:
 
 // ---- what replies without an item reflect
 
-fn write_opaque(flag: Flag<'_>, out: &mut Vec<u8>) {
-    if flag.letter == b'O' {
-        push_opaque(out, flag.argument);
-    }
-}
-
-fn write_key(key: &MetaKey<'_>, out: &mut Vec<u8>) {
-    push_key(out, key.key(), key.is_binary());
-}
-
 /// A whole reply that reflects key and opaque only.
 fn answer(request: &MetaRequest<'_>, code: Code, out: &mut Vec<u8>) {
     push_code(out, code);
@@ -253,65 +243,6 @@ fn store_request(request: &MetaRequest<'_>, now: Now) -> StoreRequest {
             .map(|exptime| Expiry::from_exptime(exptime, now)),
         binary_key: request.key.is_binary(),
     }
-}
-
-fn store_mode(request: &MetaRequest<'_>) -> StoreMode {
-    match request.command {
-        MetaCommand::Set(mode) => mode,
-        _ => StoreMode::Set,
-    }
-}
-
-/// The CAS id that an `ms` depends on: adding has none, and combining with C0 has none either.
-fn compare(request: &MetaRequest<'_>) -> Option<u64> {
-    match store_mode(request) {
-        StoreMode::Add => None,
-        StoreMode::Set | StoreMode::Replace => request.flags.compare,
-        StoreMode::Append | StoreMode::Prepend => request.flags.compare.filter(|&cas| cas != 0),
-    }
-}
-
-/// How an `ms` answers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct MetaFinish<'a> {
-    /// The line without its end, for when the value comes later than the line.
-    pub(super) line: &'a [u8],
-    /// What it says.
-    pub(super) request: &'a MetaRequest<'a>,
-}
-
-impl MetaFinish<'_> {
-    /// Only the mode `S` means to replace whatever is there.
-    pub(super) fn removes_old(self) -> bool {
-        self.request.command == MetaCommand::Set(StoreMode::Set)
-    }
-
-    /// The store has judged the value.
-    pub(super) fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        let compared = compare(self.request).is_some();
-        tally::stored(turn.counters(), &stored, compared);
-        write_stored(self.request, &stored, turn.out.bytes_mut());
-    }
-}
-
-fn write_stored(request: &MetaRequest<'_>, stored: &Stored, out: &mut Vec<u8>) {
-    let code = match stored.outcome {
-        StoreOutcome::Stored if request.flags.has(b'q') => return,
-        StoreOutcome::Stored => Code::Done,
-        StoreOutcome::NotStored => Code::NotStored,
-        StoreOutcome::Exists => Code::Exists,
-        StoreOutcome::NotFound => Code::NotFound,
-    };
-    push_code(out, code);
-    for flag in request.flags.iter() {
-        match flag.letter {
-            b'k' => write_key(&request.key, out),
-            b'c' => push_number(out, b'c', stored.cas),
-            b's' => push_number(out, b's', u64::from(stored.value_len)),
-            _ => write_opaque(flag, out),
-        }
-    }
-    push_end(out);
 }
 
 // ---- md

@@ -21,8 +21,11 @@
 //! it speaks, once. Where the operator asks for logins, a connection begins in a state in which
 //! nothing but a login is understood.
 //!
+//! A reply that may be long is a state, too: a `Stream`, which is asked for pieces while there is
+//! room for them.
+//!
 //! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. What is
-//! missing of an upload may also be brought past the input, by [`Session::gaps`]. A line
+//! missing of an upload may also be brought past the input, by [`Session::next_read`]. A line
 //! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
 //! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
 
@@ -32,31 +35,38 @@ mod auth;
 mod binary;
 mod classic;
 mod datagram;
+mod feed;
+mod finish;
 mod meta;
 mod output;
 mod report;
 mod retrieval;
 mod shared;
+mod stream;
 mod tally;
 mod turn;
 mod upload;
 
 pub use datagram::answer_datagram;
+pub use feed::Feed;
 pub use output::Output;
-pub use shared::{Context, Host, Shared};
+pub use shared::{ConnectionId, Context, Host, Shared};
 
 use crate::base::clock::Now;
 use crate::base::number::usize_from;
 use crate::base::part::Gap;
-use crate::base::settings::{ProtocolChoice, Settings};
+use crate::base::services::Services;
+use crate::base::settings::Settings;
 use crate::protocol::binary::{Gate, MAGIC_REQUEST};
 use crate::session::auth::{Sasl, TextLogin, Tries};
 use crate::session::retrieval::KeyLine;
+use crate::session::stream::Stream;
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::Upload;
 use crate::store::Lane;
 use memchr::memchr;
 use std::mem;
+use std::sync::Arc;
 
 /// Pending output above which a session stops producing.
 ///
@@ -67,6 +77,11 @@ pub const OUTPUT_MARK: usize = 256 << 10;
 /// Bytes of a value that are worth receiving where they will lie.
 const GAP_MIN: u32 = 8 << 10;
 
+/// Bytes read at once where large values are expected: a request's line and the value's beginning.
+/// What follows of the value is then received where it will lie, and not copied there. A connection
+/// that has said nothing yet gets no more, either.
+const HEAD_LEN: usize = 4 << 10;
+
 /// How far a call got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Advance {
@@ -74,8 +89,20 @@ pub struct Advance {
     pub consumed: usize,
     /// Why it went no further.
     pub progress: Progress,
-    /// A large value has come or begun to: likely the next one is as large.
-    pub large: bool,
+}
+
+/// What a session wants read next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextRead {
+    /// Requests: at most so many bytes.
+    Bytes(usize),
+    /// A value, to where it will lie, and what follows it.
+    Value {
+        /// How many gaps there are for the kernel to write.
+        gaps: usize,
+        /// How many bytes of requests may be read after them.
+        rest: usize,
+    },
 }
 
 /// Why a call went no further, and what the connection is to do.
@@ -113,7 +140,7 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grammar {
     /// Nothing has come yet.
-    Unheard(ProtocolChoice),
+    Unheard(Services),
     /// Lines of which only logins are heard.
     Login(Tries),
     /// Lines: classic and meta commands.
@@ -124,11 +151,10 @@ enum Grammar {
 
 impl Grammar {
     /// What a connection speaks whose first byte this is.
-    fn choose(choice: ProtocolChoice, first: u8, settings: &Settings) -> Self {
-        let binary = match choice {
-            ProtocolChoice::Auto => first == MAGIC_REQUEST,
-            ProtocolChoice::Ascii => false,
-            ProtocolChoice::Binary => true,
+    fn choose(services: Services, first: u8, settings: &Settings) -> Self {
+        let binary = match (services.has(Services::TEXT), services.has(Services::BINARY)) {
+            (true, true) => first == MAGIC_REQUEST,
+            (_, binary) => binary,
         };
         if binary {
             Self::Binary(Sasl::new(settings.needs_login()))
@@ -154,6 +180,8 @@ enum State {
     Swallow(u64),
     /// Inside a line that has been answered.
     SkipLine,
+    /// Inside a reply. Boxed: it is rare.
+    Stream(Box<Stream>),
 }
 
 /// One conversation.
@@ -161,6 +189,8 @@ enum State {
 pub struct Session {
     grammar: Grammar,
     state: State,
+    /// Large values have been coming: likely the next one is as large.
+    large: bool,
     /// What changes the server is refused.
     guest: bool,
 }
@@ -172,21 +202,22 @@ impl Session {
     /// is answered as it comes.
     pub const INPUT_MAX: usize = 64 << 10;
 
-    /// A new conversation; `choice` is what its listener speaks.
+    /// A new conversation; `services` are what its listener speaks.
     #[must_use]
-    pub fn new(choice: ProtocolChoice) -> Self {
+    pub fn new(services: Services) -> Self {
         Self {
-            grammar: Grammar::Unheard(choice),
+            grammar: Grammar::Unheard(services),
             state: State::Command,
+            large: false,
             guest: false,
         }
     }
 
     /// The conversation of one datagram, whose sender may be anybody.
-    fn of_datagram(choice: ProtocolChoice) -> Self {
+    fn of_datagram(services: Services) -> Self {
         Self {
             guest: true,
-            ..Self::new(choice)
+            ..Self::new(services)
         }
     }
 
@@ -200,13 +231,15 @@ impl Session {
         let mut turn = Turn::new(context, input, out);
         turn.guest = self.guest;
         loop {
-            let step = self.step(&mut turn);
+            let step = self.resume(&mut turn);
             self.state = step.state;
             if let Some(progress) = step.stop {
+                if turn.large != self.large {
+                    self.large = turn.large || self.still_expects_large(input.len());
+                }
                 return Advance {
                     consumed: turn.at,
                     progress,
-                    large: turn.large || self.receives_large(),
                 };
             }
         }
@@ -222,12 +255,11 @@ impl Session {
         let mut turn = Turn::new(context, input, out);
         turn.guest = self.guest;
         turn.commands_left = 1;
-        let step = self.step(&mut turn);
+        let step = self.resume(&mut turn);
         self.state = step.state;
         Advance {
             consumed: turn.at,
             progress: step.stop.unwrap_or(Progress::Yield),
-            large: turn.large || self.receives_large(),
         }
     }
 
@@ -237,23 +269,41 @@ impl Session {
         matches!(self.state, State::Command)
     }
 
-    fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    /// Whether it may do more than log in.
+    #[must_use]
+    pub fn is_admitted(&self, settings: &Settings) -> bool {
+        match self.grammar {
+            Grammar::Text => true,
+            Grammar::Unheard(_) => !settings.needs_login(),
+            Grammar::Login(_) => false,
+            Grammar::Binary(sasl) => sasl.gate() != Gate::Locked,
+        }
+    }
+
+    /// Small requests that fill a read end the expectation of large ones.
+    #[cold]
+    fn still_expects_large(&self, input_len: usize) -> bool {
+        input_len < HEAD_LEN || matches!(self.state, State::Upload(_))
+    }
+
+    fn resume(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         match mem::take(&mut self.state) {
-            State::Command => self.commands(turn),
+            State::Command => self.run_all(turn),
             State::Keys(line) => retrieval::resume(turn, line),
             State::Upload(upload) => upload::resume(turn, upload),
             State::Swallow(left) => swallow(turn, left),
             State::SkipLine => skip_line(turn),
+            State::Stream(stream) => stream::resume(turn, stream),
         }
     }
 
     /// Runs requests until one leaves the conversation elsewhere, or the turn ends.
-    fn commands(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn run_all(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         loop {
             if turn.at == turn.input.len() {
                 return Step::stop(State::Command, Progress::NeedInput);
             }
-            let step = self.command(turn);
+            let step = self.run_one(turn);
             if step.stop.is_some() || !matches!(step.state, State::Command) {
                 return step;
             }
@@ -262,15 +312,15 @@ impl Session {
 
     /// Runs the next request, or a batch of them.
     #[inline]
-    fn command(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn run_one(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Some(&first) = turn.rest().first() else {
             return Step::stop(State::Command, Progress::NeedInput);
         };
         if turn.is_full() {
             return Step::stop(State::Command, Progress::Full);
         }
-        if let Grammar::Unheard(choice) = self.grammar {
-            self.grammar = Grammar::choose(choice, first, &turn.shared().settings);
+        if let Grammar::Unheard(services) = self.grammar {
+            self.grammar = Grammar::choose(services, first, &turn.shared().settings);
         }
         match &mut self.grammar {
             Grammar::Binary(sasl) => binary::command(turn, sasl),
@@ -285,35 +335,50 @@ impl Session {
         }
     }
 
-    fn receives_large(&self) -> bool {
-        matches!(&self.state, State::Upload(upload) if upload.large)
+    /// From now on the client hears what `feed` has for it, and nothing that it sends means
+    /// anything.
+    pub fn follow(&mut self, feed: Arc<Feed>) {
+        self.state = State::Stream(Box::new(Stream::Feed(feed)));
     }
 
-    /// Whether so much of a value is missing that it is worth receiving where it will lie.
-    #[must_use]
-    pub fn awaits_much(&self) -> bool {
-        matches!(&self.state, State::Upload(upload) if upload.missing() >= GAP_MIN)
-    }
-
-    /// Where the next bytes of the value go that is coming in, for the kernel to write, at most
-    /// `most` of them. Returns how many of `gaps` there are, and whether all that is missing has
-    /// room in them.
-    ///
-    /// Tell [`filled`](Self::filled) how many bytes came, before anything else.
-    pub fn gaps<'a>(
+    /// What to read next. For a large value that is coming in it is the value itself: then `gaps`
+    /// has been given the places, for at most `most` bytes, and [`filled`](Self::filled) must be
+    /// told how many bytes came, before anything else.
+    pub fn next_read<'a>(
         &mut self,
         lane: &'a mut Lane,
         most: u32,
         gaps: &mut [Gap<'a>],
         now: Now,
-    ) -> (usize, bool) {
-        let State::Upload(upload) = &mut self.state else {
-            return (0, false);
+    ) -> NextRead {
+        let bytes = match self.grammar {
+            _ if self.large => HEAD_LEN,
+            // Before a login nothing is worth reading at once.
+            Grammar::Unheard(_) | Grammar::Login(_) => HEAD_LEN,
+            Grammar::Binary(sasl) if sasl.gate() == Gate::Locked => HEAD_LEN,
+            _ => usize::MAX,
         };
-        let missing = usize_from(u64::from(upload.missing()));
+        let State::Upload(upload) = &mut self.state else {
+            return NextRead::Bytes(bytes);
+        };
+        let missing = upload.missing();
+        if missing < GAP_MIN {
+            return NextRead::Bytes(bytes);
+        }
         let count = upload.gaps(lane, most, gaps, now);
         let room: usize = gaps[..count].iter().map(Gap::len).sum();
-        (count, room == missing)
+        match count {
+            // There is no memory: reading on finds that out.
+            0 => NextRead::Bytes(bytes),
+            gaps => NextRead::Value {
+                gaps,
+                rest: if room == usize_from(u64::from(missing)) {
+                    bytes
+                } else {
+                    0
+                },
+            },
+        }
     }
 
     /// `count` bytes of the value are in the gaps.
@@ -323,6 +388,21 @@ impl Session {
         }
     }
 
+    /// Bytes of an unfinished value that lie in the store.
+    #[must_use]
+    pub fn uploaded(&self) -> u64 {
+        match &self.state {
+            State::Upload(upload) => upload.received().into(),
+            _ => 0,
+        }
+    }
+
+    /// Whether a request has come in part, beyond what is left of the input.
+    #[must_use]
+    pub fn is_midway(&self) -> bool {
+        !matches!(self.state, State::Command | State::Stream(_))
+    }
+
     /// The connection is gone: gives back what an unfinished request holds.
     pub fn hang_up(&mut self, lane: &mut Lane) {
         if let State::Upload(upload) = mem::take(&mut self.state) {
@@ -330,23 +410,13 @@ impl Session {
         }
     }
 
-    /// Whether it may do more than log in: only then are long inputs worth reading at once.
-    #[must_use]
-    pub fn is_admitted(&self, settings: &Settings) -> bool {
-        match self.grammar {
-            Grammar::Text => true,
-            Grammar::Unheard(_) => !settings.needs_login(),
-            Grammar::Login(_) => false,
-            Grammar::Binary(sasl) => sasl.gate() != Gate::Locked,
-        }
-    }
-
     /// memcached's name of the state, for `stats conns`.
     #[must_use]
     pub fn state_name(&self) -> &'static str {
-        match self.state {
+        match &self.state {
             State::Command | State::SkipLine => "conn_read",
-            State::Keys(_) => "conn_mwrite",
+            State::Stream(stream) if stream.is_endless() => "conn_watch",
+            State::Keys(_) | State::Stream(_) => "conn_mwrite",
             State::Upload(_) => "conn_nread",
             State::Swallow(_) => "conn_swallow",
         }

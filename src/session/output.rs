@@ -2,6 +2,7 @@
 
 use crate::base::number::usize_from;
 use crate::base::part::Part;
+use crate::session::OUTPUT_MARK;
 use crate::store::PinnedValue;
 use std::collections::VecDeque;
 
@@ -11,6 +12,9 @@ const STAGE_LEN: usize = 128 << 10;
 
 /// Sent bytes at the front of the buffer that are worth moving the rest for.
 const SLACK_MAX: usize = 64 << 10;
+
+/// Unneeded memory of a held output that is not worth copying the rest for.
+const COMPACT_MIN: usize = 4 << 10;
 
 /// What a connection has still to send, in order.
 ///
@@ -22,7 +26,7 @@ const SLACK_MAX: usize = 64 << 10;
 ///
 /// `taken <= large[0].at <= large[1].at ... <= bytes.len()`. Nothing is staged without large
 /// values, nor where they are sent as parts, from where they lie.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Output {
     bytes: Vec<u8>,
     /// Bytes at the front that have been sent or staged.
@@ -34,6 +38,25 @@ pub struct Output {
     /// At most [`STAGE_LEN`] bytes, of which the first `staged_sent` have been sent.
     staged: Vec<u8>,
     staged_sent: usize,
+    /// Above so many pending bytes it is full.
+    mark: usize,
+    /// Values of up to so many bytes are copied at once and not held where they lie.
+    copy_max: u32,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self {
+            bytes: vec![],
+            taken: 0,
+            large: VecDeque::new(),
+            large_pending: 0,
+            staged: vec![],
+            staged_sent: 0,
+            mark: OUTPUT_MARK,
+            copy_max: 0,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -51,6 +74,63 @@ impl Output {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.staged.len() - self.staged_sent + self.bytes.len() - self.taken + self.large_pending
+    }
+
+    /// Has the session stop above `mark` pending bytes instead of [`OUTPUT_MARK`], and copy
+    /// values of up to `copy_max` bytes that it would keep where they lie.
+    #[inline]
+    pub fn limit(&mut self, mark: usize, copy_max: u32) {
+        self.mark = mark.min(OUTPUT_MARK);
+        self.copy_max = copy_max;
+    }
+
+    /// Whether no more may be produced for now.
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.pending() > self.mark
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        let large = self.large.capacity() * size_of::<Large>();
+        self.bytes.capacity() + self.staged.capacity() + large
+    }
+
+    /// Bytes of the values that it keeps where they lie.
+    #[must_use]
+    pub fn pinned(&self) -> u64 {
+        let lens = self.large.iter().map(|large| u64::from(large.value.len()));
+        lens.sum()
+    }
+
+    /// Takes out what is pending, with no more memory than that needs.
+    #[must_use]
+    pub fn split_off(&mut self) -> Self {
+        debug_assert!(self.staged.is_empty(), "what is staged is sent by `front`");
+        let taken = self.taken;
+        let large = self.large.drain(..).map(|large| Large {
+            at: large.at - taken,
+            ..large
+        });
+        let rest = Self {
+            bytes: self.bytes[taken..].to_vec(),
+            large: large.collect(),
+            large_pending: self.large_pending,
+            ..Self::default()
+        };
+        self.large_pending = 0;
+        self.bytes.clear();
+        self.taken = 0;
+        rest
+    }
+
+    /// Gives memory back once most of it is not needed any more.
+    pub fn compact(&mut self) {
+        if self.bytes.capacity() > 2 * (self.bytes.len() - self.taken) + COMPACT_MIN {
+            *self = self.split_off();
+        }
     }
 
     /// Whether all has been taken.
@@ -239,7 +319,12 @@ impl Output {
 
     /// Appends a large value.
     pub(super) fn push_value(&mut self, value: PinnedValue) {
-        if !value.is_empty() {
+        if value.len() <= self.copy_max {
+            let begin = self.bytes.len();
+            let len = usize_from(u64::from(value.len()));
+            self.bytes.resize(begin + len, 0);
+            value.read_at(0, &mut self.bytes[begin..]);
+        } else if !value.is_empty() {
             self.large_pending += usize_from(u64::from(value.len()));
             self.large.push_back(Large {
                 at: self.bytes.len(),
@@ -285,5 +370,30 @@ mod tests {
         out.bytes_mut().extend_from_slice(&[7; 10_000]);
         out.reset(100);
         assert!(out.is_empty() && out.bytes.capacity() < 10_000);
+    }
+
+    #[test]
+    fn what_is_split_off_takes_no_more_memory_than_it_needs() {
+        let mut out = Output::default();
+        out.bytes_mut().extend_from_slice(&[7; 100_000]);
+        out.advance(99_999);
+        let mut rest = out.split_off();
+        assert_eq!(rest.front(), [7]);
+        assert!(rest.capacity() < 100 && out.is_empty());
+        out.bytes_mut().push(8);
+        assert_eq!(out.front(), [8]);
+    }
+
+    #[test]
+    fn memory_goes_back_once_most_of_it_has_been_sent() {
+        let mut out = Output::default();
+        out.bytes_mut().extend_from_slice(&[7; 60_000]);
+        for left in [50_000, 20_000] {
+            out.advance(out.pending() - left);
+            out.compact();
+        }
+        assert_eq!((out.capacity(), out.pending()), (20_000, 20_000));
+        out.limit(19_999, 0);
+        assert!(out.is_full());
     }
 }

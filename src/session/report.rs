@@ -5,7 +5,7 @@ use crate::protocol::text::Group;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
 use crate::stats::{Adjusted, General, Process, Sink};
-use crate::stats::{report_conns, report_eviction, report_items, report_settings, report_slabs};
+use crate::stats::{report_eviction, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
 
 /// Writes a group.
@@ -23,7 +23,6 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
             };
             report_settings(sink, &shared.settings, adjusted);
         }
-        Group::Conns => report_conns(sink, &shared.host.sockets(), now),
         Group::Items => {
             let classes = shared.store.classes(now);
             let temporary = shared.settings.shown.temp_lru;

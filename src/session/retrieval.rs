@@ -204,7 +204,7 @@ enum Tail {
     Partial(usize),
 }
 
-/// Answers keys until the line ends, the input ends or the output is full.
+/// Answers keys until the line ends, the input ends, the output is full or the turn is used up.
 pub(super) fn resume(turn: &mut Turn<'_, '_>, mut line: KeyLine) -> Step {
     loop {
         let (batch, tail) = collect(turn);
@@ -218,7 +218,14 @@ pub(super) fn resume(turn: &mut Turn<'_, '_>, mut line: KeyLine) -> Step {
             line.any = true;
         }
         match tail {
-            Tail::Batch(at) => turn.at = at,
+            // Each batch counts like a command: a line may have any number of keys.
+            Tail::Batch(at) => {
+                turn.at = at;
+                turn.count_command();
+                if turn.commands_left == 0 {
+                    return Step::stop(State::Keys(line), Progress::Yield);
+                }
+            }
             Tail::End(at) => {
                 turn.at = at;
                 turn.say(if line.any {

@@ -15,10 +15,21 @@ pub trait Host: Send + Sync {
     fn rusage_us(&self) -> (u64, u64);
     /// The process's number.
     fn pid(&self) -> u32;
-    /// All open sockets, by descriptor.
-    fn sockets(&self) -> Vec<SocketReport>;
+    /// The next open sockets above descriptor `fd`, by descriptor, at most `most` of them.
+    fn sockets_after(&self, fd: i32, most: usize) -> Vec<SocketReport>;
+    /// Has the session of `connection` called again soon, with or without input.
+    fn poke(&self, connection: ConnectionId);
     /// Logs more or less from now on.
     fn set_verbosity(&self, level: u8);
+}
+
+/// Names one connection, and never its successor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionId {
+    /// The worker that it is served by.
+    pub worker: usize,
+    /// The worker's name for it.
+    pub token: usize,
 }
 
 /// What all sessions of a process share. Made once by `server`.
@@ -125,4 +136,6 @@ pub struct Context<'a> {
     pub counters: &'a Counters,
     /// The time of this call.
     pub now: Now,
+    /// Whose session it is.
+    pub connection: ConnectionId,
 }

@@ -4,7 +4,7 @@ use crate::base::clock::Expiry;
 use crate::protocol::ErrorLine;
 use crate::session::output::Output;
 use crate::session::shared::{Context, Shared};
-use crate::session::{OUTPUT_MARK, Progress, State};
+use crate::session::{Progress, State};
 use crate::stats::Counters;
 
 /// Lent to the session's parts for the time of one call.
@@ -52,7 +52,7 @@ impl<'t, 'c> Turn<'t, 'c> {
     /// Whether no more output may be produced for now.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
-        self.out.pending() > OUTPUT_MARK
+        self.out.is_full()
     }
 
     /// Counts one command of the turn.

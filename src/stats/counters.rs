@@ -224,7 +224,7 @@ pub struct ServerCounters {
     pub rejected_connections: AtomicU64,
     /// Connection objects ever allocated.
     pub connection_structures: AtomicU64,
-    /// Connections closed for idleness.
+    /// Connections closed for idleness, or for being stuck.
     pub idle_kicks: AtomicU64,
     /// Times the listeners were paused.
     pub listen_disabled_num: AtomicU64,
@@ -236,6 +236,14 @@ pub struct ServerCounters {
     pub read_buf_count: AtomicU64,
     /// Their bytes.
     pub read_buf_bytes: AtomicU64,
+    /// Bytes that connections hold of what they received and did not run.
+    pub conn_input_bytes: AtomicU64,
+    /// Bytes of replies that connections hold because nobody reads them.
+    pub conn_output_bytes: AtomicU64,
+    /// Bytes of values that connections are in the middle of.
+    pub conn_pinned_bytes: AtomicU64,
+    /// Connections closed for holding too much.
+    pub conn_memory_kicks: AtomicU64,
 }
 
 /// A reading of [`ServerCounters`].
@@ -249,7 +257,7 @@ pub struct ServerTotals {
     pub rejected_connections: u64,
     /// Connection objects ever allocated.
     pub connection_structures: u64,
-    /// Connections closed for idleness.
+    /// Connections closed for idleness, or for being stuck.
     pub idle_kicks: u64,
     /// Times the listeners were paused.
     pub listen_disabled_num: u64,
@@ -261,6 +269,14 @@ pub struct ServerTotals {
     pub read_buf_count: u64,
     /// Their bytes.
     pub read_buf_bytes: u64,
+    /// Bytes that connections hold of what they received and did not run.
+    pub conn_input_bytes: u64,
+    /// Bytes of replies that connections hold because nobody reads them.
+    pub conn_output_bytes: u64,
+    /// Bytes of values that connections are in the middle of.
+    pub conn_pinned_bytes: u64,
+    /// Connections closed for holding too much.
+    pub conn_memory_kicks: u64,
 }
 
 impl ServerCounters {
@@ -279,7 +295,19 @@ impl ServerCounters {
             accepting: get(&self.accepting),
             read_buf_count: get(&self.read_buf_count),
             read_buf_bytes: get(&self.read_buf_bytes),
+            conn_input_bytes: get(&self.conn_input_bytes),
+            conn_output_bytes: get(&self.conn_output_bytes),
+            conn_pinned_bytes: get(&self.conn_pinned_bytes),
+            conn_memory_kicks: get(&self.conn_memory_kicks),
         }
+    }
+
+    /// Bytes of requests and replies that connections hold.
+    #[inline]
+    #[must_use]
+    pub fn conn_memory(&self) -> u64 {
+        let input = self.conn_input_bytes.load(Ordering::Relaxed);
+        input + self.conn_output_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -292,6 +320,7 @@ impl ServerTotals {
             total_connections: less(self.total_connections, then.total_connections),
             rejected_connections: less(self.rejected_connections, then.rejected_connections),
             idle_kicks: less(self.idle_kicks, then.idle_kicks),
+            conn_memory_kicks: less(self.conn_memory_kicks, then.conn_memory_kicks),
             listen_disabled_num: less(self.listen_disabled_num, then.listen_disabled_num),
             time_in_listen_disabled_us: less(
                 self.time_in_listen_disabled_us,

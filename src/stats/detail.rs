@@ -2,12 +2,16 @@
 
 use crate::base::number::push_decimal;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Prefixes remembered at most; what comes later is not counted. A client that makes prefixes up
 /// costs this many entries and no more.
 pub const PREFIXES_MAX: usize = 65_536;
+
+/// Bytes of their names at most: prefixes are short where somebody means to read about them.
+const NAMES_LEN_MAX: usize = 4 << 20;
 
 /// What happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +39,15 @@ struct Counts {
 pub struct PrefixStats {
     on: AtomicBool,
     delimiter: u8,
-    table: Mutex<HashMap<Box<[u8]>, Counts, ahash::RandomState>>,
+    table: Mutex<Table>,
+}
+
+/// By name, so that a dump can go on from any.
+#[derive(Debug, Default)]
+struct Table {
+    prefixes: BTreeMap<Box<[u8]>, Counts>,
+    /// Bytes of their names.
+    names_len: usize,
 }
 
 impl PrefixStats {
@@ -75,13 +87,14 @@ impl PrefixStats {
             return;
         };
         let mut table = self.table.lock();
-        if !table.contains_key(&key[..len]) {
-            if table.len() >= PREFIXES_MAX {
+        if !table.prefixes.contains_key(&key[..len]) {
+            if table.prefixes.len() >= PREFIXES_MAX || table.names_len + len > NAMES_LEN_MAX {
                 return;
             }
-            table.insert(key[..len].into(), Counts::default());
+            table.prefixes.insert(key[..len].into(), Counts::default());
+            table.names_len += len;
         }
-        let Some(counts) = table.get_mut(&key[..len]) else {
+        let Some(counts) = table.prefixes.get_mut(&key[..len]) else {
             return;
         };
         match what {
@@ -97,28 +110,56 @@ impl PrefixStats {
 
     /// Forgets all prefixes.
     pub fn clear(&self) {
-        self.table.lock().clear();
+        *self.table.lock() = Table::default();
     }
 
-    /// Appends one `PREFIX` line for each, by name, without an end mark.
-    pub fn dump(&self, out: &mut Vec<u8>) {
+    /// Appends one `PREFIX` line for each of the next prefixes after `after`, at most `most` of
+    /// them, by name; says which was the last, or `None` if there was none.
+    pub fn dump_after(
+        &self,
+        after: Option<&[u8]>,
+        most: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Box<[u8]>> {
         let table = self.table.lock();
-        let mut prefixes: Vec<_> = table.iter().collect();
-        prefixes.sort_unstable_by_key(|(prefix, _)| *prefix);
-        for (prefix, counts) in prefixes {
-            out.extend_from_slice(b"PREFIX ");
-            out.extend_from_slice(prefix);
-            let numbers = [counts.get, counts.hit, counts.set, counts.del];
-            for (name, number) in [" get ", " hit ", " set ", " del "]
-                .into_iter()
-                .zip(numbers)
-            {
-                out.extend_from_slice(name.as_bytes());
-                push_decimal(out, number);
-            }
-            out.extend_from_slice(b"\r\n");
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = table.prefixes.range::<[u8], _>((from, Bound::Unbounded));
+        let mut last = None;
+        for (prefix, counts) in next.take(most) {
+            push_line(out, prefix, *counts);
+            last = Some(prefix);
         }
+        last.cloned()
     }
+
+    /// The lines of all prefixes, or of as many as take `len_max` bytes.
+    #[must_use]
+    pub fn dump(&self, len_max: usize) -> Vec<u8> {
+        let mut out = vec![];
+        for (prefix, counts) in &self.table.lock().prefixes {
+            let before = out.len();
+            push_line(&mut out, prefix, *counts);
+            if out.len() > len_max {
+                out.truncate(before);
+                break;
+            }
+        }
+        out
+    }
+}
+
+fn push_line(out: &mut Vec<u8>, prefix: &[u8], counts: Counts) {
+    out.extend_from_slice(b"PREFIX ");
+    out.extend_from_slice(prefix);
+    let numbers = [counts.get, counts.hit, counts.set, counts.del];
+    for (name, number) in [" get ", " hit ", " set ", " del "]
+        .into_iter()
+        .zip(numbers)
+    {
+        out.extend_from_slice(name.as_bytes());
+        push_decimal(out, number);
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]
@@ -126,9 +167,7 @@ mod tests {
     use super::*;
 
     fn dump(stats: &PrefixStats) -> String {
-        let mut out = vec![];
-        stats.dump(&mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(stats.dump(usize::MAX)).unwrap()
     }
 
     #[test]
@@ -161,6 +200,33 @@ mod tests {
         for number in 0..=PREFIXES_MAX {
             stats.record(format!("{number}:k").as_bytes(), Recorded::Set);
         }
-        assert_eq!(stats.table.lock().len(), PREFIXES_MAX);
+        assert_eq!(stats.table.lock().prefixes.len(), PREFIXES_MAX);
+        stats.clear();
+        for number in 0..PREFIXES_MAX {
+            stats.record(format!("{number:0>249}:k").as_bytes(), Recorded::Set);
+        }
+        assert_eq!(stats.table.lock().prefixes.len(), NAMES_LEN_MAX / 249);
+    }
+
+    #[test]
+    fn pieces_of_a_dump_make_the_whole() {
+        let stats = PrefixStats::new(true, b':');
+        for number in 0..100 {
+            stats.record(format!("{number}:k").as_bytes(), Recorded::Set);
+        }
+        let whole = dump(&stats);
+        let (mut pieces, mut last) = (vec![], None);
+        loop {
+            let before = pieces.len();
+            last = stats.dump_after(last.as_deref(), 7, &mut pieces);
+            let lines = pieces[before..].iter().filter(|byte| **byte == b'\n');
+            assert!(lines.count() <= 7);
+            if last.is_none() {
+                break;
+            }
+        }
+        assert_eq!(String::from_utf8(pieces).unwrap(), whole);
+        let part = stats.dump(whole.len() - 1);
+        assert!(part.ends_with(b"\r\n") && whole.as_bytes().starts_with(&part));
     }
 }

@@ -43,9 +43,16 @@ impl General<'_> {
         self.traffic(sink);
         self.background(sink);
         self.items(sink);
-        // Our own: of `flush_prefix`.
+        self.own(sink);
+    }
+
+    /// What memcached does not have.
+    fn own(&self, sink: &mut impl Sink) {
+        let server = &self.server;
         sink.show("cmd_flush_prefix", self.totals.cmd_flush_prefix);
         sink.show("flushes_pending", self.store.flushes_pending);
+        let held = server.conn_input_bytes + server.conn_output_bytes;
+        sink.show("conn_held_bytes", held);
     }
 
     fn process(&self, sink: &mut impl Sink) {
@@ -72,15 +79,12 @@ impl General<'_> {
             sink.show("rejected_connections", server.rejected_connections);
         }
         sink.show("connection_structures", server.connection_structures);
-        for name in [
-            "response_obj_oom",
-            "response_obj_count",
-            "response_obj_bytes",
-        ] {
-            sink.show(name, 0);
-        }
+        sink.show("response_obj_oom", server.conn_memory_kicks);
+        sink.show("response_obj_count", 0);
+        sink.show("response_obj_bytes", server.conn_output_bytes);
         sink.show("read_buf_count", server.read_buf_count);
-        sink.show("read_buf_bytes", server.read_buf_bytes);
+        let input = server.conn_input_bytes;
+        sink.show("read_buf_bytes", server.read_buf_bytes + input);
         for name in ["read_buf_bytes_free", "read_buf_oom", "reserved_fds"] {
             sink.show(name, 0);
         }
@@ -121,7 +125,8 @@ impl General<'_> {
 
     fn traffic(&self, sink: &mut impl Sink) {
         let server = &self.server;
-        if self.settings.idle_timeout_s > 0 {
+        // Being stuck counts too, and not only where idleness does.
+        if self.settings.idle_timeout_s > 0 || server.idle_kicks > 0 {
             sink.show("idle_kicks", server.idle_kicks);
         }
         sink.show("bytes_read", self.totals.bytes_read);
@@ -251,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn there_are_ninety_five_lines_by_default_and_fewer_without_background_work() {
+    fn there_are_ninety_six_lines_by_default_and_fewer_without_background_work() {
         let mut settings = Settings::default();
         let lines = report(&settings, Totals::default()).0;
-        assert_eq!(lines.len(), 95);
+        assert_eq!(lines.len(), 96);
         let bytes: usize = lines.iter().map(|(name, _)| name.len() + 20 + 8).sum();
         assert!(
             bytes < 4096,
@@ -262,7 +267,7 @@ mod tests {
         );
         settings.shown.lru_crawler = false;
         settings.shown.lru_maintainer = false;
-        assert_eq!(report(&settings, Totals::default()).0.len(), 86);
+        assert_eq!(report(&settings, Totals::default()).0.len(), 87);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The report of `stats settings`: memcached's names, then who is really speaking.
 
-use crate::base::settings::{Automove, ProtocolChoice, Settings, ShownSettings};
+use crate::base::services::Services;
+use crate::base::settings::{Automove, Settings, ShownSettings};
 use crate::stats::{Sink, yes_no};
 use std::path::Path;
 
@@ -31,6 +32,8 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adju
     logs(sink, settings);
     sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
     sink.show("eviction", settings.store.policy.name());
+    sink.show("conn_memory", settings.conn_memory_limit());
+    sink.show("progress_timeout", settings.progress_timeout_s);
 }
 
 fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
@@ -73,10 +76,10 @@ fn limits(sink: &mut impl Sink, settings: &Settings, detail: bool) {
     sink.show("tcp_backlog", settings.backlog);
     sink.show(
         "binding_protocol",
-        match settings.protocol {
-            ProtocolChoice::Auto => "auto-negotiate",
-            ProtocolChoice::Ascii => "ascii",
-            ProtocolChoice::Binary => "binary",
+        match settings.services {
+            Services::TEXT => "ascii",
+            Services::BINARY => "binary",
+            _ => "auto-negotiate",
         },
     );
     sink.show("auth_enabled_sasl", yes_no(settings.sasl));

@@ -3,12 +3,19 @@
 
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::Settings;
-use nuthatch::session::{Context, Host, OUTPUT_MARK, Output, Progress, Session, Shared};
+use nuthatch::session::{
+    ConnectionId, Context, Feed, Host, OUTPUT_MARK, Output, Progress, Session, Shared,
+};
 use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A process that is nothing but a number.
-struct Nobody;
+/// A process that is nothing but a number, and counts how often it was asked to wake a connection.
+#[derive(Default)]
+struct Nobody {
+    pokes: Arc<AtomicUsize>,
+}
 
 impl Host for Nobody {
     fn rusage_us(&self) -> (u64, u64) {
@@ -19,15 +26,23 @@ impl Host for Nobody {
         42
     }
 
-    fn sockets(&self) -> Vec<SocketReport> {
-        vec![SocketReport {
+    fn sockets_after(&self, fd: i32, _most: usize) -> Vec<SocketReport> {
+        let socket = SocketReport {
             fd: 7,
             is_udp: false,
             address: "tcp:127.0.0.1:5000".into(),
             listen_address: Some("tcp:127.0.0.1:11211".into()),
             state: "conn_parse_cmd",
             last_active: 0,
-        }]
+        };
+        Some(socket)
+            .filter(|socket| socket.fd > fd)
+            .into_iter()
+            .collect()
+    }
+
+    fn poke(&self, _connection: ConnectionId) {
+        self.pokes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn set_verbosity(&self, _level: u8) {}
@@ -61,15 +76,19 @@ pub(crate) struct Talk {
     pub(crate) pending_max: usize,
     /// Times the session gave way.
     pub(crate) yields: u32,
+    /// Times somebody poked the connection.
+    pub(crate) pokes: Arc<AtomicUsize>,
 }
 
 impl Talk {
     pub(crate) fn new(settings: Settings) -> Self {
         let store = Store::new(&settings.store, 1).unwrap();
         let lane = store.lane(0);
-        let session = Session::new(settings.protocol);
+        let session = Session::new(settings.services);
+        let host = Nobody::default();
         Self {
-            shared: Shared::new(settings, store, Clock::new(0), Box::new(Nobody)),
+            pokes: Arc::clone(&host.pokes),
+            shared: Shared::new(settings, store, Clock::new(0), Box::new(host)),
             lane,
             session,
             out: Output::default(),
@@ -85,10 +104,15 @@ impl Talk {
     /// A new connection to the same store.
     pub(crate) fn reconnect(&mut self) {
         self.session.hang_up(&mut self.lane);
-        self.session = Session::new(self.shared.settings.protocol);
+        self.session = Session::new(self.shared.settings.services);
         self.out.reset(0);
         self.unused.clear();
         self.ended = None;
+    }
+
+    /// Has the client hear what `feed` has for it.
+    pub(crate) fn follow(&mut self, feed: &Arc<Feed>) {
+        self.session.follow(Arc::clone(feed));
     }
 
     /// Lets time pass, with the background work that the server would do meanwhile.
@@ -113,6 +137,7 @@ impl Talk {
             lane: &mut self.lane,
             counters: &self.shared.counters[0],
             now: self.now,
+            connection: ConnectionId::default(),
         };
         let advance = self
             .session

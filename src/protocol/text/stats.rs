@@ -11,6 +11,8 @@ const CLASS_END: u32 = 64;
 pub enum StatsRequest {
     /// A list of names and values.
     Group(Group),
+    /// Open sockets.
+    Conns,
     /// Start counting anew.
     Reset,
     /// Prefix statistics.
@@ -28,8 +30,6 @@ pub enum Group {
     General,
     /// What the operator asked for.
     Settings,
-    /// Open sockets.
-    Conns,
     /// Items by class.
     Items,
     /// Memory by class.
@@ -83,7 +83,7 @@ pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorL
         return Ok(StatsRequest::Cachedump(cachedump(tokens)));
     }
     if abbreviates(word, "conns") {
-        return Ok(StatsRequest::Group(Group::Conns));
+        return Ok(StatsRequest::Conns);
     }
     if abbreviates(word, "extstore") {
         return Ok(StatsRequest::Extstore);
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(parsed(""), Ok(StatsRequest::Group(Group::General)));
         assert_eq!(parsed("s"), Ok(StatsRequest::Group(Group::Settings)));
         assert!(matches!(parsed("c"), Ok(StatsRequest::Cachedump(_))));
-        assert_eq!(parsed("co"), Ok(StatsRequest::Group(Group::Conns)));
+        assert_eq!(parsed("co"), Ok(StatsRequest::Conns));
         assert_eq!(parsed("r x"), Ok(StatsRequest::Reset));
         assert_eq!(
             parsed("detail o"),

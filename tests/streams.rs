@@ -1,0 +1,89 @@
+//! Replies without a bound of their own: produced as they are read, and never whole in memory.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
+
+mod common;
+
+use common::{Talk, settings};
+use nuthatch::base::settings::Settings;
+use nuthatch::session::{ConnectionId, Feed, OUTPUT_MARK};
+use nuthatch::stats::PREFIXES_MAX;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+fn counting_prefixes() -> Talk {
+    Talk::new(Settings {
+        detail_enabled: true,
+        ..settings()
+    })
+}
+
+#[test]
+fn a_dump_of_all_prefixes_never_waits_whole() {
+    let mut talk = counting_prefixes();
+    for first in (0..PREFIXES_MAX).step_by(1000) {
+        let gets: String = (first..first + 1000)
+            .map(|number| format!("get prefix-{number}:k\r\n"))
+            .collect();
+        talk.ask(gets.as_bytes());
+    }
+    talk.pending_max = 0;
+    let yields = talk.yields;
+    let dump = talk.ask(b"stats detail dump\r\nversion\r\n");
+    assert_eq!(dump.matches("PREFIX prefix-").count(), PREFIXES_MAX);
+    assert!(dump.ends_with("END\r\nVERSION 1.6.45\r\n"));
+    assert!(dump.len() > 8 * OUTPUT_MARK);
+    // One piece above the mark at most, and others have their turn on the way.
+    assert!(
+        talk.pending_max < OUTPUT_MARK + 8_000,
+        "{}",
+        talk.pending_max
+    );
+    assert!(talk.yields - yields > 100, "{}", talk.yields - yields);
+    let mut lines: Vec<_> = dump
+        .lines()
+        .filter(|line| line.starts_with("PREFIX"))
+        .collect();
+    let as_sent = lines.clone();
+    lines.sort_unstable_by_key(|line| line.split(' ').nth(1).unwrap().to_owned());
+    assert!(lines == as_sent, "by name");
+}
+
+#[test]
+fn long_prefixes_have_a_bound_of_their_own() {
+    let mut talk = counting_prefixes();
+    for first in (0..PREFIXES_MAX).step_by(1000) {
+        let gets: String = (first..first + 1000)
+            .map(|number| format!("get {number:0>248}:\r\n"))
+            .collect();
+        talk.ask(gets.as_bytes());
+    }
+    let dump = talk.ask(b"stats detail dump\r\n");
+    let count = dump.matches("PREFIX ").count();
+    assert!((16_000..17_000).contains(&count), "{count}");
+}
+
+#[test]
+fn a_follower_hears_what_others_tell_and_wakes_once_for_it() {
+    let mut talk = Talk::new(settings());
+    let feed = Arc::new(Feed::new(ConnectionId::default(), 8));
+    talk.follow(&feed);
+    assert_eq!(talk.ask(b""), "");
+    let push = |talk: &Talk, range: std::ops::Range<u32>| {
+        for number in range {
+            let line = format!("line {number}\r\n").into_bytes();
+            feed.push(&*talk.shared.host, line.into());
+        }
+    };
+    push(&talk, 0..3);
+    assert_eq!(talk.pokes.load(Ordering::Relaxed), 1);
+    assert_eq!(
+        talk.ask(b"who is there\r\n"),
+        "line 0\r\nline 1\r\nline 2\r\n"
+    );
+    assert_eq!((talk.unused.len(), talk.state_name()), (0, "conn_watch"));
+    push(&talk, 3..20);
+    assert_eq!(talk.pokes.load(Ordering::Relaxed), 2);
+    assert_eq!(talk.ask(b"").lines().count(), 8);
+    assert_eq!(feed.lost(), 9);
+}
