@@ -1,8 +1,8 @@
 //! The binary grammar under every input: exact consumption or the end of the connection.
 
 use nuthatch::protocol::binary::{
-    BODY_LEN_MAX, Command, Gate, HEADER_LEN, LOGIN_LEN_MAX, MAGIC_REQUEST, Opcode, Parsed, Refusal,
-    Reply, RequestHeader, Status, Then, parse,
+    BODY_LEN_MAX, Command, Gate, HEADER_LEN, LOGIN_LEN_MAX, MAGIC_REQUEST, Opcode, PacketRejection,
+    Parsed, Reply, RequestHeader, Status, Then, parse,
 };
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
@@ -24,7 +24,9 @@ fn header(opcode: u8, key_len: u16, extras_len: u8, body_len: u32) -> RequestHea
 fn judged(header: &RequestHeader, gate: Gate) -> Result<(Option<Status>, Then), usize> {
     let input = [&header.to_bytes()[..], &[b'x'; 600]].concat();
     match parse(&input, gate) {
-        Parsed::Refused(Refusal { reply, then }) => Ok((reply.map(|(_, status)| status), then)),
+        Parsed::Rejected(PacketRejection { reply, then }) => {
+            Ok((reply.map(|(_, status)| status), then))
+        }
         Parsed::Request(request) => Err(request.consumed),
         Parsed::Incomplete { needed } => Err(needed),
     }
@@ -162,7 +164,7 @@ fn before_a_login_everything_else_closes() {
 
 #[test]
 fn a_wrong_first_byte_closes_in_silence() {
-    let silence = Parsed::Refused(Refusal {
+    let silence = Parsed::Rejected(PacketRejection {
         reply: None,
         then: Then::Close,
     });
@@ -227,10 +229,10 @@ proptest! {
                 prop_assert_eq!(request.reply, Reply::to(&header));
                 prop_assert_eq!(request.compare.unwrap_or(0), header.cas);
             }
-            Parsed::Refused(Refusal { then: Then::Skip(skip), .. }) => {
+            Parsed::Rejected(PacketRejection { then: Then::Skip(skip), .. }) => {
                 prop_assert_eq!(skip, total);
             }
-            Parsed::Refused(Refusal { then: Then::Close, .. }) => {}
+            Parsed::Rejected(PacketRejection { then: Then::Close, .. }) => {}
             Parsed::Incomplete { .. } => prop_assert!(false, "all of it is there"),
         }
     }

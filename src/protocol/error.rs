@@ -134,6 +134,41 @@ error_lines! {
     BadArithMode => "CLIENT_ERROR invalid mode for ma M token",
 }
 
+/// A line that is not understood, or cannot be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// What to answer.
+    pub error: ErrorLine,
+    /// The client wants no answer, not even this one.
+    pub noreply: bool,
+    /// Bytes after the line that belong to it, the end of its value included, and must be skipped.
+    pub skip: u64,
+}
+
+impl Rejection {
+    /// An error that is always sent and after which nothing is skipped.
+    #[must_use]
+    pub fn aloud(error: ErrorLine) -> Self {
+        Self::unless(false, error)
+    }
+
+    /// An error after which nothing is skipped.
+    #[must_use]
+    pub fn unless(noreply: bool, error: ErrorLine) -> Self {
+        Self {
+            error,
+            noreply,
+            skip: 0,
+        }
+    }
+}
+
+impl From<ErrorLine> for Rejection {
+    fn from(error: ErrorLine) -> Self {
+        Self::aloud(error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ pub mod meta;
 pub mod peek;
 pub mod text;
 
-pub use error::ErrorLine;
+pub use error::{ErrorLine, Rejection};
 
 /// The longest value that a line may announce: with the line end after it, it fits a signed 32-bit
 /// number.

@@ -87,7 +87,7 @@ impl TextLogin {
 }
 
 /// Handles one line of a text connection that has not logged in.
-pub(super) fn command(turn: &mut Turn<'_, '_>, tries: &mut Tries) -> TextLogin {
+pub(super) fn run_one(turn: &mut Turn<'_, '_>, tries: &mut Tries) -> TextLogin {
     let rest = turn.rest();
     let newline = memchr(b'\n', &rest[..rest.len().min(LINE_LEN_MAX + 1)]);
     let stop = |progress| TextLogin::refused(Step::stop(State::Command, progress));

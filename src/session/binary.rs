@@ -7,7 +7,8 @@ use crate::base::clock::Expiry;
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::protocol::binary::{
-    Command, Gate, HEADER_LEN, Hit, Login, Parsed, Refusal, Reply, Request, Status, Then, parse,
+    Command, Gate, HEADER_LEN, HitReply, Login, PacketRejection, Parsed, Reply, Request, Status,
+    Then, parse,
 };
 use crate::protocol::peek;
 use crate::protocol::text::reply::END;
@@ -34,9 +35,9 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
     let gate = sasl.gate();
     match parse(rest, gate) {
         Parsed::Incomplete { .. } => Step::stop(State::Command, Progress::NeedInput),
-        Parsed::Refused(refusal) => {
+        Parsed::Rejected(rejection) => {
             turn.count_command();
-            refuse(turn, &refusal)
+            reject(turn, &rejection)
         }
         Parsed::Request(request) => {
             let from = turn.at;
@@ -58,11 +59,11 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
 }
 
 /// Answers what is not carried out. What it takes up is skipped as it comes, however long it is.
-fn refuse(turn: &mut Turn<'_, '_>, refusal: &Refusal) -> Step {
-    if let Some((reply, status)) = refusal.reply {
+fn reject(turn: &mut Turn<'_, '_>, rejection: &PacketRejection) -> Step {
+    if let Some((reply, status)) = rejection.reply {
         reply.push_status(turn.out.bytes_mut(), status);
     }
-    match refusal.then {
+    match rejection.then {
         Then::Close => Step::stop(State::Command, Progress::Close),
         Then::Skip(len) => Step::go(State::Swallow(len)),
     }
@@ -186,7 +187,7 @@ fn write_hit(item: &mut Item<'_>, reply: Reply, key: Option<Key<'_>>, out: &mut 
     let client_flags = item.client_flags();
     reply.push_hit(
         out,
-        &Hit {
+        &HitReply {
             cas: item.cas(),
             client_flags,
             key,
@@ -233,7 +234,7 @@ fn run_touch(
             tally::touch_hit(context.counters, class);
             request.reply.push_hit(
                 out,
-                &Hit {
+                &HitReply {
                     cas,
                     client_flags,
                     key: None,

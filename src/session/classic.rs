@@ -3,13 +3,11 @@
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::base::scan::find;
-use crate::protocol::ErrorLine;
 use crate::protocol::peek;
 use crate::protocol::text::keys::{RetrievalVerb, may_be_long};
 use crate::protocol::text::reply::{CRLF, push_number, push_version};
-use crate::protocol::text::{
-    ArithLine, LINE_MAX, Rejected, Request, StoreLine, TouchLine, parse_line,
-};
+use crate::protocol::text::{ArithLine, LINE_MAX, Request, StoreLine, TouchLine, parse_line};
+use crate::protocol::{ErrorLine, Rejection};
 use crate::session::finish::{ClassicFinish, Finish};
 use crate::session::turn::{Step, Turn};
 use crate::session::upload::{Incoming, receive};
@@ -70,16 +68,16 @@ fn run_line(turn: &mut Turn<'_, '_>, len: usize) -> Step {
             ahead::look(turn, from, turn.at, peek::text);
             run(turn, request)
         }
-        Err(rejected) => Step::go(reject(turn, rejected)),
+        Err(rejection) => Step::go(reject(turn, rejection)),
     }
 }
 
 /// Tells what is wrong with a line, and skips the value that belongs to it.
-fn reject(turn: &mut Turn<'_, '_>, rejected: Rejected) -> State {
-    turn.say_unless(rejected.noreply, rejected.error.as_bytes());
-    match rejected.value_len {
-        Some(len) => State::Swallow(u64::from(len) + 2),
-        None => State::Command,
+fn reject(turn: &mut Turn<'_, '_>, rejection: Rejection) -> State {
+    turn.say_unless(rejection.noreply, rejection.error.as_bytes());
+    match rejection.skip {
+        0 => State::Command,
+        skip => State::Swallow(skip),
     }
 }
 

@@ -325,7 +325,7 @@ impl Session {
         match &mut self.grammar {
             Grammar::Binary(sasl) => binary::command(turn, sasl),
             Grammar::Login(tries) => {
-                let TextLogin { step, admitted } = auth::command(turn, tries);
+                let TextLogin { step, admitted } = auth::run_one(turn, tries);
                 if admitted {
                     self.grammar = Grammar::Text;
                 }

@@ -19,10 +19,10 @@ mod reply;
 pub use header::{HEADER_LEN, MAGIC_REQUEST, MAGIC_RESPONSE, RequestHeader};
 pub use opcode::{Opcode, Verb};
 pub use parse::{
-    BODY_LEN_MAX, Command, Gate, LOGIN_LEN_MAX, Login, MECHANISM_LEN_MAX, Parsed, Refusal, Request,
-    Then, parse,
+    BODY_LEN_MAX, Command, Gate, LOGIN_LEN_MAX, Login, MECHANISM_LEN_MAX, PacketRejection, Parsed,
+    Request, Then, parse,
 };
-pub use reply::{Hit, Reply, Status};
+pub use reply::{HitReply, Reply, Status};
 
 const _: () = assert!(
     1 + 1 + 2 + 1 + 1 + 2 + 4 + 4 + 8 == HEADER_LEN,

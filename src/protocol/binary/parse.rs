@@ -1,6 +1,6 @@
 //! Binary requests out of a buffer.
 //!
-//! A header is judged as soon as its 24 bytes are in, in this order:
+//! A header is checked as soon as its 24 bytes are in, in this order:
 //!
 //! | fault                                       | reply                     | then            |
 //! |---------------------------------------------|---------------------------|-----------------|
@@ -57,7 +57,7 @@ pub enum Parsed<'a> {
     /// A request.
     Request(Request<'a>),
     /// Something that is answered with an error, or not at all.
-    Refused(Refusal),
+    Rejected(PacketRejection),
 }
 
 /// A request that makes sense.
@@ -165,14 +165,14 @@ pub enum Login<'a> {
 
 /// A request that is not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PacketRejection {
     /// Where the reply goes and what it is; `None` for silence.
     pub reply: Option<(Reply, Status)>,
     /// What follows the reply.
     pub then: Then,
 }
 
-/// How a refused request ends.
+/// How a rejected request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
     /// With the connection.
@@ -192,9 +192,9 @@ pub fn parse(input: &[u8], gate: Gate) -> Parsed<'_> {
             incomplete(HEADER_LEN)
         };
     };
-    match judge(&header, gate) {
+    match check(&header, gate) {
         Ok(frame) => frame.read(&header, input),
-        Err(refusal) => Parsed::Refused(refusal),
+        Err(rejection) => Parsed::Rejected(rejection),
     }
 }
 
@@ -203,7 +203,7 @@ fn incomplete(needed: usize) -> Parsed<'static> {
 }
 
 fn close_silently() -> Parsed<'static> {
-    Parsed::Refused(Refusal {
+    Parsed::Rejected(PacketRejection {
         reply: None,
         then: Then::Close,
     })
@@ -216,14 +216,14 @@ struct Frame {
 }
 
 /// The table at the top.
-fn judge(header: &RequestHeader, gate: Gate) -> Result<Frame, Refusal> {
+fn check(header: &RequestHeader, gate: Gate) -> Result<Frame, PacketRejection> {
     if header.magic != MAGIC_REQUEST {
-        return Err(Refusal {
+        return Err(PacketRejection {
             reply: None,
             then: Then::Close,
         });
     }
-    let close = |status| Err(refuse(header, status, Then::Close));
+    let close = |status| Err(reject(header, status, Then::Close));
     let Some(value_len) = header.value_len() else {
         return close(Status::UnknownCommand);
     };
@@ -238,7 +238,7 @@ fn judge(header: &RequestHeader, gate: Gate) -> Result<Frame, Refusal> {
         return close(Status::InvalidArguments);
     }
     let Some(opcode) = opcode.filter(|opcode| gate != Gate::Open || !opcode.is_login()) else {
-        return Err(refuse(header, Status::UnknownCommand, skip_all(header)));
+        return Err(reject(header, Status::UnknownCommand, skip_all(header)));
     };
     if !opcode
         .shape()
@@ -246,26 +246,30 @@ fn judge(header: &RequestHeader, gate: Gate) -> Result<Frame, Refusal> {
     {
         return close(Status::InvalidArguments);
     }
-    judge_login(header, opcode, value_len)?;
+    check_login(header, opcode, value_len)?;
     Ok(Frame { opcode, value_len })
 }
 
 /// The limits of login messages, which are buffered whole.
-fn judge_login(header: &RequestHeader, opcode: Opcode, value_len: u32) -> Result<(), Refusal> {
+fn check_login(
+    header: &RequestHeader,
+    opcode: Opcode,
+    value_len: u32,
+) -> Result<(), PacketRejection> {
     if !opcode.is_login() {
         return Ok(());
     }
     if value_len > LOGIN_LEN_MAX {
-        return Err(refuse(header, Status::InvalidArguments, Then::Close));
+        return Err(reject(header, Status::InvalidArguments, Then::Close));
     }
     if usize::from(header.key_len) > MECHANISM_LEN_MAX {
-        return Err(refuse(header, Status::InvalidArguments, skip_all(header)));
+        return Err(reject(header, Status::InvalidArguments, skip_all(header)));
     }
     Ok(())
 }
 
-fn refuse(header: &RequestHeader, status: Status, then: Then) -> Refusal {
-    Refusal {
+fn reject(header: &RequestHeader, status: Status, then: Then) -> PacketRejection {
+    PacketRejection {
         reply: Some((Reply::to(header), status)),
         then,
     }
@@ -292,7 +296,7 @@ impl Frame {
         let (extras, rest) = body.split_at(extras_end - HEADER_LEN);
         let (key, value) = rest.split_at(key_end - extras_end);
         let Some(command) = self.command(extras, key, value) else {
-            return Parsed::Refused(refuse(header, Status::InvalidArguments, Then::Close));
+            return Parsed::Rejected(reject(header, Status::InvalidArguments, Then::Close));
         };
         Parsed::Request(Request {
             opcode: self.opcode,

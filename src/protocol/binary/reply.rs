@@ -171,7 +171,7 @@ impl Reply {
     }
 
     /// All of a hit but the value: `value_len` bytes must follow.
-    pub fn push_hit(self, out: &mut Vec<u8>, hit: &Hit<'_>) {
+    pub fn push_hit(self, out: &mut Vec<u8>, hit: &HitReply<'_>) {
         let key = hit.key.map_or(&b""[..], Key::as_bytes);
         self.push_head(
             out,
@@ -206,7 +206,7 @@ impl Reply {
 
 /// What the reply to a hit tells.
 #[derive(Clone, Copy, Debug)]
-pub struct Hit<'a> {
+pub struct HitReply<'a> {
     /// The item's CAS id.
     pub cas: u64,
     /// The client's 32 bits.
@@ -232,7 +232,7 @@ mod tests {
         let key = Key::new(b"ab");
         REPLY.push_hit(
             &mut out,
-            &Hit {
+            &HitReply {
                 cas: 7,
                 client_flags: 9,
                 key,

@@ -18,9 +18,7 @@ mod reply;
 
 pub use base64::{DECODED_LEN_MAX, DecodedKey, push_base64};
 pub use flags::{Flag, MetaFlags, OPAQUE_LEN_MAX};
-pub use parse::{
-    Direction, MetaCommand, MetaKey, MetaLine, MetaRequest, Rejected, is_meta_line, parse,
-};
+pub use parse::{Direction, MetaCommand, MetaKey, MetaLine, MetaRequest, is_meta_line, parse};
 pub use reply::{
     Code, DebugFacts, needs_base64, push_code, push_debug, push_end, push_key, push_letter,
     push_number, push_opaque, push_ttl, push_value_head,

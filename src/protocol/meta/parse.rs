@@ -21,7 +21,7 @@ use crate::base::scan::token_len;
 use crate::base::store_mode::StoreMode;
 use crate::protocol::meta::base64::DecodedKey;
 use crate::protocol::meta::flags::{Flag, MetaFlags, OPAQUE_LEN_MAX};
-use crate::protocol::{ErrorLine, VALUE_LEN_MAX};
+use crate::protocol::{ErrorLine, Rejection, VALUE_LEN_MAX};
 
 /// Tokens of a line at most, command, key and length included.
 const TOKENS_MAX: usize = 20;
@@ -101,21 +101,6 @@ impl<'a> MetaKey<'a> {
     }
 }
 
-/// A refused line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// What to answer.
-    pub error: ErrorLine,
-    /// Bytes after the line that belong to it, CRLF included, and must be skipped.
-    pub skip: u64,
-}
-
-impl From<ErrorLine> for Rejected {
-    fn from(error: ErrorLine) -> Self {
-        Self { error, skip: 0 }
-    }
-}
-
 /// Whether the line starts with a meta command word.
 #[inline]
 #[must_use]
@@ -137,7 +122,7 @@ pub fn is_meta_line(line: &[u8]) -> bool {
 pub fn parse<'a>(
     line: &'a [u8],
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaLine<'a>, Rejected> {
+) -> Result<MetaLine<'a>, Rejection> {
     if !is_meta_line(line) {
         return Err(ErrorLine::Unknown.into());
     }
@@ -171,7 +156,7 @@ fn parse_debug<'a>(
 fn parse_set<'a>(
     tokens: &mut Tokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
-) -> Result<MetaRequest<'a>, Rejected> {
+) -> Result<MetaRequest<'a>, Rejection> {
     let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
     let value_len = tokens
         .next()
@@ -182,9 +167,9 @@ fn parse_set<'a>(
             value_len,
             ..request
         })
-        .map_err(|error| Rejected {
-            error,
+        .map_err(|error| Rejection {
             skip: u64::from(value_len) + 2,
+            ..error.into()
         })
 }
 
@@ -236,7 +221,7 @@ fn parse_arithmetic<'a>(
 ) -> Result<MetaRequest<'a>, ErrorLine> {
     let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
     let scanned = scan_flags(2, tokens.rest)?;
-    let (key, flags) = judge_key_and_flags(key, scanned, decoded)
+    let (key, flags) = check_key_and_flags(key, scanned, decoded)
         .map_err(|_| ErrorLine::InvalidOrDuplicateFlag)?;
     let direction = match flags.mode.map(first_byte) {
         None | Some(Some(b'I' | b'+')) => Direction::Up,
@@ -256,7 +241,7 @@ fn parse_arithmetic<'a>(
 /// first fault.
 type Scanned<'a> = (usize, Result<MetaFlags<'a>, ErrorLine>);
 
-/// Step 2, and in the same walk what steps 4 and 5 judge. Inlined for the same reason.
+/// Step 2, and in the same walk what steps 4 and 5 check. Inlined for the same reason.
 #[inline(always)]
 fn scan_flags(before: usize, text: &[u8]) -> Result<Scanned<'_>, ErrorLine> {
     let mut count = before;
@@ -282,12 +267,12 @@ fn read_key_and_flags<'a>(
     flags: &'a [u8],
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<(MetaKey<'a>, MetaFlags<'a>), ErrorLine> {
-    judge_key_and_flags(key, scan_flags(before, flags)?, decoded)
+    check_key_and_flags(key, scan_flags(before, flags)?, decoded)
 }
 
 /// Steps 3 to 5.
 #[inline(always)]
-fn judge_key_and_flags<'a>(
+fn check_key_and_flags<'a>(
     key: &'a [u8],
     (token_count, flags): Scanned<'a>,
     decoded: &'a mut Option<DecodedKey>,
@@ -385,7 +370,7 @@ mod tests {
     }
 
     fn refusal(line: &str) -> (ErrorLine, u64) {
-        let Rejected { error, skip } = parse(line.as_bytes(), &mut None).unwrap_err();
+        let Rejection { error, skip, .. } = parse(line.as_bytes(), &mut None).unwrap_err();
         (error, skip)
     }
 

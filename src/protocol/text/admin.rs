@@ -3,9 +3,9 @@
 use crate::base::key::Key;
 use crate::base::number::parse_clamped;
 use crate::base::settings::Automove;
-use crate::protocol::ErrorLine;
+use crate::protocol::text::Request;
 use crate::protocol::text::tokens::{Tokens, abbreviates, fraction, signed, unsigned};
-use crate::protocol::text::{Rejected, Request};
+use crate::protocol::{ErrorLine, Rejection};
 
 /// The greatest class number.
 const CLASS_MAX: i32 = 63;
@@ -74,7 +74,7 @@ pub enum CrawlerRequest {
 }
 
 /// Reads the commands whose verb may have spaces before it, and tells unknown ones.
-pub(super) fn parse_admin<'a>(verb: &[u8], tokens: Tokens<'a>) -> Result<Request<'a>, Rejected> {
+pub(super) fn parse_admin<'a>(verb: &[u8], tokens: Tokens<'a>) -> Result<Request<'a>, Rejection> {
     let noreply = tokens.end_in_noreply(verb);
     let request = match verb {
         b"flush_all" => flush_all(tokens, noreply),
@@ -90,7 +90,7 @@ pub(super) fn parse_admin<'a>(verb: &[u8], tokens: Tokens<'a>) -> Result<Request
     };
     match request {
         Ok(request) => Ok(Request::Admin { request, noreply }),
-        Err(error) => Err(Rejected::unless(noreply, error)),
+        Err(error) => Err(Rejection::unless(noreply, error)),
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Retrievals (`get`, `gets`, `gat`, `gats`) may have any number of keys and are read key by key,
 //! see [`keys`]. Every other command is one bounded line that [`parse_line`] turns into a
-//! [`Request`], or into a [`Rejected`] that knows the error line, whether the client wants to hear
-//! it, and how many bytes of value follow that must not be taken for commands.
+//! [`Request`], or into a [`Rejection`](crate::protocol::Rejection) that knows the error line,
+//! whether the client wants to hear it, and how many bytes of value follow that must not be taken
+//! for commands.
 
 mod admin;
 pub mod keys;
@@ -19,7 +20,6 @@ pub use tokens::Tokens;
 
 use crate::base::key::Key;
 use crate::base::store_mode::StoreMode;
-use crate::protocol::ErrorLine;
 
 /// Bytes without a newline after which a line is hopeless, unless it asks for keys.
 pub const LINE_MAX: usize = 2048;
@@ -102,38 +102,4 @@ pub struct TouchLine<'a> {
     pub exptime: i64,
     /// The client wants no answer.
     pub noreply: bool,
-}
-
-/// A line that cannot be carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejected {
-    /// What to answer.
-    pub error: ErrorLine,
-    /// The client wants no answer, not even this one.
-    pub noreply: bool,
-    /// Length of the value that follows and is to be skipped together with its line end, where
-    /// the line said so readably.
-    pub value_len: Option<u32>,
-}
-
-impl Rejected {
-    /// An error that is always sent and after which nothing is skipped.
-    #[must_use]
-    pub fn aloud(error: ErrorLine) -> Self {
-        Self {
-            error,
-            noreply: false,
-            value_len: None,
-        }
-    }
-
-    /// An error after which nothing is skipped.
-    #[must_use]
-    pub fn unless(noreply: bool, error: ErrorLine) -> Self {
-        Self {
-            error,
-            noreply,
-            value_len: None,
-        }
-    }
 }

@@ -8,8 +8,8 @@ use crate::protocol::text::admin::parse_admin;
 use crate::protocol::text::keys::trim_cr;
 use crate::protocol::text::stats::parse_stats;
 use crate::protocol::text::tokens::{Tokens, client_flags, exptime, unsigned, unsigned64};
-use crate::protocol::text::{ArithLine, Rejected, Request, StoreLine, TouchLine};
-use crate::protocol::{ErrorLine, VALUE_LEN_MAX};
+use crate::protocol::text::{ArithLine, Request, StoreLine, TouchLine};
+use crate::protocol::{ErrorLine, Rejection, VALUE_LEN_MAX};
 
 /// The shortest line there is, terminator included.
 const LINE_MIN: usize = 4;
@@ -22,9 +22,9 @@ const LINE_MIN: usize = 4;
 /// # Errors
 ///
 /// The line is not a request that can be carried out.
-pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
+pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejection> {
     if line.len() < LINE_MIN {
-        return Err(Rejected::aloud(ErrorLine::BadFormat));
+        return Err(Rejection::aloud(ErrorLine::BadFormat));
     }
     let line = trim_cr(line.strip_suffix(b"\n").unwrap_or(line));
     if is_meta_line(line) {
@@ -47,10 +47,10 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
         b"decr" => parse_arith(true, tokens),
         b"touch" => parse_touch(tokens),
         // With a key they are not read here.
-        b"get" | b"gets" | b"gat" | b"gats" => Err(Rejected::aloud(ErrorLine::BadFormat)),
+        b"get" | b"gets" | b"gat" | b"gats" => Err(Rejection::aloud(ErrorLine::BadFormat)),
         b"stats" => parse_stats(tokens)
             .map(Request::Stats)
-            .map_err(Rejected::aloud),
+            .map_err(Rejection::aloud),
         b"version" => Ok(Request::Version),
         b"quit" => Ok(Request::Quit),
         b"watch" => Ok(Request::Watch),
@@ -63,7 +63,7 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejected> {
 /// Once the length is readable every later fault still skips the value, so that a client's data is
 /// never run as commands.
 #[inline]
-fn parse_store(mode: StoreMode, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+fn parse_store(mode: StoreMode, tokens: Tokens<'_>) -> Result<Request<'_>, Rejection> {
     // Nine digits are less than `VALUE_LEN_MAX`.
     match tokens.plain() {
         Some((key, [client_flags, dies, value_len])) => Ok(Request::Store(StoreLine {
@@ -84,8 +84,8 @@ fn parse_store_closely<'a>(
     mode: StoreMode,
     is_cas: bool,
     mut tokens: Tokens<'a>,
-) -> Result<Request<'a>, Rejected> {
-    let bad = Rejected::aloud(ErrorLine::BadFormat);
+) -> Result<Request<'a>, Rejection> {
+    let bad = Rejection::aloud(ErrorLine::BadFormat);
     let mut take = || tokens.next().ok_or(bad);
     let (key, flags, dies, len) = (take()?, take()?, take()?, take()?);
     // Without its id the length is readable all the same, and the value is skipped.
@@ -94,9 +94,9 @@ fn parse_store_closely<'a>(
         .filter(|len| *len <= VALUE_LEN_MAX)
         .ok_or(bad)?;
     let noreply = tokens.end_in_noreply(cas.unwrap_or_default());
-    let bad = Rejected {
+    let bad = Rejection {
         noreply,
-        value_len: Some(value_len),
+        skip: u64::from(value_len) + 2,
         ..bad
     };
     Ok(Request::Store(StoreLine {
@@ -111,16 +111,18 @@ fn parse_store_closely<'a>(
 }
 
 /// `<key> [ignored] [noreply]`; `delete noreply` deletes that key, silently.
-fn parse_delete(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
-    let token = tokens.next().ok_or(Rejected::aloud(ErrorLine::BadFormat))?;
+fn parse_delete(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejection> {
+    let token = tokens
+        .next()
+        .ok_or(Rejection::aloud(ErrorLine::BadFormat))?;
     let noreply = tokens.end_in_noreply(token);
-    let key = Key::new(token).ok_or(Rejected::unless(noreply, ErrorLine::BadFormat))?;
+    let key = Key::new(token).ok_or(Rejection::unless(noreply, ErrorLine::BadFormat))?;
     Ok(Request::Delete { key, noreply })
 }
 
 /// `<key> <delta> [noreply]`.
 #[inline]
-fn parse_arith(down: bool, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+fn parse_arith(down: bool, tokens: Tokens<'_>) -> Result<Request<'_>, Rejection> {
     match tokens.plain() {
         Some((key, [delta])) => Ok(Request::Arith(ArithLine {
             key,
@@ -133,9 +135,9 @@ fn parse_arith(down: bool, tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> 
 }
 
 #[inline(never)]
-fn parse_arith_closely(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+fn parse_arith_closely(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejection> {
     let (key, delta, noreply) = key_and_number(&mut tokens)?;
-    let delta = unsigned64(delta).ok_or(Rejected::unless(noreply, ErrorLine::BadDelta))?;
+    let delta = unsigned64(delta).ok_or(Rejection::unless(noreply, ErrorLine::BadDelta))?;
     Ok(Request::Arith(ArithLine {
         key,
         delta,
@@ -145,9 +147,9 @@ fn parse_arith_closely(down: bool, mut tokens: Tokens<'_>) -> Result<Request<'_>
 }
 
 /// `<key> <exptime> [noreply]`.
-fn parse_touch(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
+fn parse_touch(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejection> {
     let (key, dies, noreply) = key_and_number(&mut tokens)?;
-    let exptime = parse_clamped(dies).ok_or(Rejected::unless(noreply, ErrorLine::BadExptime))?;
+    let exptime = parse_clamped(dies).ok_or(Rejection::unless(noreply, ErrorLine::BadExptime))?;
     Ok(Request::Touch(TouchLine {
         key,
         exptime,
@@ -155,12 +157,12 @@ fn parse_touch(mut tokens: Tokens<'_>) -> Result<Request<'_>, Rejected> {
     }))
 }
 
-fn key_and_number<'a>(tokens: &mut Tokens<'a>) -> Result<(Key<'a>, &'a [u8], bool), Rejected> {
+fn key_and_number<'a>(tokens: &mut Tokens<'a>) -> Result<(Key<'a>, &'a [u8], bool), Rejection> {
     let (Some(key), Some(number)) = (tokens.next(), tokens.next()) else {
-        return Err(Rejected::aloud(ErrorLine::BadFormat));
+        return Err(Rejection::aloud(ErrorLine::BadFormat));
     };
     let noreply = tokens.end_in_noreply(number);
-    let key = Key::new(key).ok_or(Rejected::unless(noreply, ErrorLine::BadFormat))?;
+    let key = Key::new(key).ok_or(Rejection::unless(noreply, ErrorLine::BadFormat))?;
     Ok((key, number, noreply))
 }
 
@@ -175,7 +177,7 @@ mod tests {
         }
     }
 
-    fn rejected(line: &[u8]) -> Rejected {
+    fn rejected(line: &[u8]) -> Rejection {
         parse_line(line).unwrap_err()
     }
 
@@ -228,11 +230,11 @@ mod tests {
     #[test]
     fn too_few_tokens_or_no_length_skip_nothing_and_are_told_despite_noreply() {
         for line in [&b"set k 0 0\r\n"[..], b"set k 0 0 x noreply\r\n"] {
-            assert_eq!(rejected(line), Rejected::aloud(ErrorLine::BadFormat));
+            assert_eq!(rejected(line), Rejection::aloud(ErrorLine::BadFormat));
         }
         for len in ["-1", "2147483646", "4294967296"] {
             let line = format!("set k 0 0 {len}\r\n");
-            assert_eq!(rejected(line.as_bytes()).value_len, None);
+            assert_eq!(rejected(line.as_bytes()).skip, 0);
         }
         assert_eq!(store(b"set k 0 0 2147483645\r\n").value_len, 2_147_483_645);
     }
@@ -250,7 +252,7 @@ mod tests {
         ];
         for line in lines {
             let fault = rejected(line);
-            assert_eq!((fault.value_len, fault.noreply), (Some(5), false));
+            assert_eq!((fault.skip, fault.noreply), (7, false));
         }
         assert!(rejected(b"set k x 0 5 noreply\r\n").noreply);
         assert!(rejected(b"cas k 0 0 5 noreply\r\n").noreply);
