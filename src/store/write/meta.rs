@@ -142,7 +142,7 @@ fn read_meta<R>(
     };
     let answer = read(&mut item);
     let mut after = item.header();
-    if created {
+    if created && !how.no_bump {
         // Fetched, but no hit: whoever stores the value next has not been read by anybody.
         after.state |= state::FETCHED;
     } else if !how.no_bump {
