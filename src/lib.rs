@@ -21,10 +21,13 @@
 //! `store` and `protocol` are strangers: a store's answer is not a reply and a parse error is not
 //! an outcome. [`session`] is the one place that knows both words for the same thing.
 //!
+//! The [`tour`] walks up this stack, from a chunk of memory to a worker, and says what to touch for
+//! a new command, counter or flag. Roads not taken are in [`refused`].
+//!
 //! # Life of a request
 //!
 //! 1. A worker of [`server`] learns from `mio` that a socket is readable and reads once into its
-//!    own large buffer, behind what the connection had left over.
+//!    own large buffer, after what the connection had left over.
 //! 2. [`session`] asks [`protocol`] for one request. It gets a borrowed request, "need more
 //!    bytes", or an error with the exact line to send back.
 //! 3. It applies the request to the [`store`] through the worker's lane and appends the reply to
@@ -37,7 +40,9 @@ pub mod base;
 pub mod cli;
 pub mod protocol;
 pub mod recipes;
+pub mod refused;
 pub mod server;
 pub mod session;
 pub mod stats;
 pub mod store;
+pub mod tour;

@@ -5,6 +5,7 @@
 //! trips a rule and a brace in a string never miscounts a function. Each rule has a test that
 //! shows it both silent and complaining: a rule that was never seen to fail guards nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -22,6 +23,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("bin", &["base"]),
     // Documentation alone.
     ("recipes", &[]),
+    ("refused", &[]),
+    ("tour", &[]),
     // The crate's front page only declares the layers.
     ("lib", &[]),
 ];
@@ -147,16 +150,64 @@ fn tests_and_benches_have_headers_and_fit_the_page() {
     assert_tidy("benches", &[header, width]);
 }
 
+#[test]
+fn the_tour_visits_every_folder() {
+    let tour = read_page("src/tour.md");
+    let sources = sources_in("src");
+    let missed = not_visited(&sources, &tour);
+    assert!(missed.is_empty(), "to be linked in src/tour.md: {missed:?}");
+}
+
+/// Links lead to files where a page is read as a file, and to modules in the documentation. Rustdoc
+/// cannot check them: it resolves no name that is private to another module.
+#[test]
+fn links_of_pages_lead_to_modules() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for page in ["tour", "refused"] {
+        let (text, module) = [".md", ".rs"]
+            .map(|ending| read_page(&format!("src/{page}{ending}")))
+            .into();
+        for (_, file) in definitions(&text) {
+            assert!(root.join(file).exists(), "{page}.md links {file}");
+        }
+        let wanted = definitions(&text).map(|(label, file)| (label, documentation_of(file)));
+        let documented = definitions(&module).map(|(label, url)| (label, url.to_string()));
+        assert!(
+            wanted.eq(documented),
+            "{page}.rs links what {page}.md links"
+        );
+    }
+}
+
+#[test]
+fn pages_name_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for page in ["src/tour.md", "src/refused.md", "README.md"] {
+        let text = read_page(page);
+        let mut gone = named_paths(&text).filter(|path| !root.join(path).exists());
+        assert_eq!(gone.next(), None, "{page} names it");
+    }
+}
+
 type Rule = fn(&Source) -> Vec<String>;
 
-fn assert_tidy(directory: &str, rules: &[Rule]) {
+fn sources_in(directory: &str) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let mut sources = vec![];
     read_sources(&root, &root, &mut sources);
+    sources
+}
+
+fn read_page(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(root.join(path)).expect("the page is there, in UTF-8")
+}
+
+fn assert_tidy(directory: &str, rules: &[Rule]) {
+    let sources = sources_in(directory);
     assert!(
         directory != "src" || !sources.is_empty(),
-        "no sources in {}",
-        root.display()
+        "no sources in {directory}"
     );
     let complaints: Vec<String> = sources
         .iter()
@@ -360,6 +411,53 @@ fn is_ruler(line: &str) -> bool {
     let is_number = |word: &&str| word.chars().all(|c| c.is_ascii_digit() || "/,".contains(c));
     let (numbers, others): (Vec<&str>, Vec<&str>) = line.split_whitespace().partition(is_number);
     numbers.len() >= 2 && others.iter().all(|word| ["byte", "bit"].contains(word))
+}
+
+/// The folders of the library whose front pages the tour does not link. `bin` is another program,
+/// which the library's documentation cannot reach.
+fn not_visited<'a>(sources: &'a [Source], tour: &str) -> Vec<&'a str> {
+    let visited: BTreeSet<&str> = definitions(tour).map(|(_, file)| module_of(file)).collect();
+    let folders: BTreeSet<&str> = sources
+        .iter()
+        .filter(|source| source.layer() != "bin")
+        .filter_map(|source| Some(source.path.rsplit_once('/')?.0))
+        .collect();
+    let missed = folders
+        .into_iter()
+        .filter(|folder| !visited.contains(folder));
+    missed.collect()
+}
+
+/// What `[label]: target` defines in a page or in a file's header.
+fn definitions(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| {
+        let line = line.trim_start_matches("//! ").strip_prefix('[')?;
+        let both = line.split_once("]: ");
+        both.filter(|(_, target)| !target.contains(' '))
+    })
+}
+
+/// A file's module, with `/`: `store/slab` for `store/slab/mod.rs`.
+fn module_of(file: &str) -> &str {
+    let name = file.trim_end_matches(".rs").trim_end_matches(".md");
+    name.trim_end_matches("/mod")
+}
+
+/// Where the documentation of a file is, seen from that of a module at the root.
+fn documentation_of(file: &str) -> String {
+    match module_of(file) {
+        "lib" => "../index.html".into(),
+        module => format!("../{module}/index.html"),
+    }
+}
+
+/// Paths of the project in backquotes: `tests/tidy.rs`.
+fn named_paths(text: &str) -> impl Iterator<Item = &str> {
+    const ROOTS: [&str; 5] = ["src/", "tests/", "scripts/", "benches/", "systemd/"];
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted
+        .filter_map(|code| code.split_whitespace().next())
+        .filter(|word| ROOTS.iter().any(|root| word.starts_with(root)))
 }
 
 // ---- Reading code ----------------------------------------------------------------------------
@@ -931,6 +1029,43 @@ fn drawings_are_asserted() {
     assert_eq!(drawn(""), complaint);
     assert_eq!(drawn("const _: () = assert!(true);\n"), [""; 0]);
     assert!(!is_ruler("   at 4 or 5 bytes"));
+}
+
+#[test]
+fn a_folder_without_a_link_is_missed() {
+    let paths = [
+        "lib.rs",
+        "cli/a.rs",
+        "store/slab/mod.rs",
+        "bin/tool/main.rs",
+    ];
+    let sources = paths.map(|path| Source::new(path, "//! A file.\n"));
+    let tour = "[The flags][cli] of [slab].\n\n[cli]: cli.rs\n[arena]: store/slab/arena.rs\n";
+    assert_eq!(not_visited(&sources, tour), ["store/slab"]);
+    let tour = format!("{tour}[slab]: store/slab/mod.rs\n");
+    assert_eq!(not_visited(&sources, &tour), [""; 0]);
+}
+
+#[test]
+fn files_have_a_place_in_the_documentation() {
+    let header = "//! [A][a]: a page.\n//! [a]: ../base/index.html\n#![doc = \"[b]: c\"]\n";
+    let found: Vec<_> = definitions(header).collect();
+    assert_eq!(found, [("a", "../base/index.html")]);
+    for (file, url) in [
+        ("lib.rs", "../index.html"),
+        ("base/mod.rs", "../base/index.html"),
+        ("store/lane.rs", "../store/lane/index.html"),
+        ("refused.md", "../refused/index.html"),
+    ] {
+        assert_eq!(documentation_of(file), url);
+    }
+}
+
+#[test]
+fn paths_are_found_in_backquotes() {
+    let text = "tests/a.rs, `tests/b.rs`, `x src/c.rs`, `scripts/d -e 1`, `src`";
+    let paths: Vec<&str> = named_paths(text).collect();
+    assert_eq!(paths, ["tests/b.rs", "scripts/d"]);
 }
 
 #[test]
