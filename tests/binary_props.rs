@@ -20,7 +20,7 @@ fn header(opcode: u8, key_len: u16, extras_len: u8, body_len: u32) -> RequestHea
     }
 }
 
-/// The header with more bytes behind it than any body that is waited for.
+/// The header with more bytes after it than any body that is waited for.
 fn judged(header: &RequestHeader, gate: Gate) -> Result<(Option<Status>, Then), usize> {
     let input = [&header.to_bytes()[..], &[b'x'; 600]].concat();
     match parse(&input, gate) {

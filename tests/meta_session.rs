@@ -7,7 +7,7 @@ mod common;
 use common::{Talk, settings};
 use nuthatch::store::COPY_MAX;
 
-/// Each line, an `ms` with its value behind the first line end, and its reply.
+/// Each line, an `ms` with its value after the first line end, and its reply.
 fn run(talk: &mut Talk, script: &[(&str, &str)]) {
     for (sent, reply) in script {
         assert_eq!(talk.ask(format!("{sent}\r\n").as_bytes()), *reply, "{sent}");

@@ -64,7 +64,7 @@ impl Client {
         self.line()
     }
 
-    /// Stores by `set`, `add` or `ms`, or by anything that takes a value behind a line.
+    /// Stores by `set`, `add` or `ms`, or by anything that takes a value after a line.
     fn store(&mut self, command: &str, value: &str) -> String {
         self.send(&format!("{command}\r\n{value}\r\n"));
         self.line()
@@ -85,7 +85,7 @@ impl Client {
         self.gets(key).map(|(value, _)| value)
     }
 
-    /// A hit of `mg` with `v`, or of `ma`: the flags behind `VA <size>`, and the value.
+    /// A hit of `mg` with `v`, or of `ma`: the flags after `VA <size>`, and the value.
     fn meta(&mut self, command: &str) -> (Vec<String>, String) {
         let header = self.ask(command);
         assert!(header.starts_with("VA "), "{command}: {header}");

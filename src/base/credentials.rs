@@ -99,7 +99,7 @@ impl Credentials {
     #[must_use]
     pub fn admit(&self, user: &[u8], password: &[u8]) -> bool {
         if user.len() + 1 + password.len() > LINE_LEN_MAX {
-            return false; // Nobody has so long a line: not worth a look.
+            return false; // No line is this long: not worth a look.
         }
         let mut admitted = Choice::from(0);
         for known in &self.users {

@@ -1,6 +1,6 @@
 //! ASCII decimals to numbers and back, without locale, allocation or surprises.
 
-/// Any number of so many decimal digits fits 64 bits.
+/// Any number of this many decimal digits fits 64 bits.
 const DIGITS_SAFE: usize = 19;
 
 /// Reads `digits` as an unsigned decimal: one digit or more, nothing else, no overflow.
@@ -28,7 +28,7 @@ pub fn parse_u64(digits: &[u8]) -> Option<u64> {
     (!digits.is_empty()).then_some(value)
 }
 
-/// [`parse_u64`] of so many digits that they may overflow.
+/// [`parse_u64`] of enough digits to overflow.
 #[cold]
 fn parse_long(digits: &[u8]) -> Option<u64> {
     let mut value: u64 = 0;

@@ -37,7 +37,7 @@ impl<'a> Part<'a> {
     ///
     /// # Panics
     ///
-    /// If there are not so many.
+    /// If `words` holds fewer.
     #[must_use]
     pub fn of_words(words: &'a [AtomicU64], skip: usize, len: usize) -> Self {
         assert!(
@@ -92,7 +92,7 @@ impl<'a> Gap<'a> {
     ///
     /// # Panics
     ///
-    /// If there are not so many.
+    /// If `words` holds fewer.
     #[must_use]
     pub fn of_words(words: &'a [AtomicU64], skip: usize, len: usize) -> Self {
         let part = Part::of_words(words, skip, len);

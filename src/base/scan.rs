@@ -1,7 +1,7 @@
 //! Looking for bytes in short texts: eight at a time, without a call.
 //!
-//! `memchr` is the better choice for long texts. What a command line is made of is mostly shorter
-//! than it takes to get there.
+//! `memchr` is the better choice for long texts. The tokens of a command line are mostly too short
+//! for its call to pay.
 
 use memchr::memchr;
 
@@ -14,7 +14,7 @@ const ONES: u64 = u64::MAX / 0xff;
 /// The top bit of each byte.
 const TOPS: u64 = ONES << 7;
 
-/// Bytes that are looked at here; behind them `memchr` goes on.
+/// Bytes that are looked at here; after them `memchr` takes over.
 const NEAR: usize = 128;
 
 /// Where the first byte is that is a space or below: in text, where a token ends.

@@ -22,20 +22,20 @@ const OTHER: &str = "Information";
 const EXTENDED_HELP: &str = "\
 Suboptions of -o, in comma lists, repeatable:
   [no_]maxconns_fast    refuse clients above -c at once, else let them wait [on]
-  idle_timeout=<s>      close TCP clients that are idle for so long [0: never]
-  progress_timeout=<s>  close clients that are stuck for this long in the middle of a
+  idle_timeout=<s>      close TCP clients that are idle this long [0: never]
+  progress_timeout=<s>  close clients that are stuck this long in the middle of a
                         request, or without reading their replies [60; 0: never]
   conn_memory=<size>    what clients' requests and unread replies may take together
-                        [16m, or 2 % of -m where that is more]
+                        [16m, or 2 % of -m if that is more]
   udp_reply_max=<bytes> longest reply over UDP, up to 32768 [1392: one datagram]
-  eviction=<policy>     s3, lru or lfu: which items go when room is needed [s3]
+  eviction=<policy>     s3, lru or lfu: which items to evict when full [s3]
   [no_]slab_reassign    pages may change their slab class other than by need [on]
-  slab_automove=<n>     by themselves: 0 no, 1 where that pays, 2 more readily [1]
+  slab_automove=<n>     by themselves: 0 no, 1 if that pays, 2 more readily [1]
   slab_automove_window=<s>
-                        pages free for so long go to the pool [10]
+                        pages that are free this long go to the pool [10]
   modern, no_modern     memcached's sets of defaults
 memcached's suboptions about chunks, LRU lists, hash tables and log buffers are accepted,
-shown by `stats settings`, and without effect.";
+shown by `stats settings`, and have no effect.";
 
 /// The whole command line.
 pub(super) fn command() -> Command {
@@ -116,7 +116,7 @@ fn memory() -> Vec<Arg> {
             "memory-limit",
             'm',
             "size",
-            "memory in MiB, with k, m or g, or in % of what there is [64]",
+            "memory in MiB, with k, m or g, or in % of all there is [64]",
         ),
         value(
             "max-item-size",
@@ -162,7 +162,7 @@ fn limits() -> Vec<Arg> {
             "max-reqs-per-event",
             'R',
             "n",
-            "requests before others get their turn [20]",
+            "requests before others get a turn [20]",
         ),
         value("extended", 'o', "list", "suboptions, see below"),
     ]

@@ -23,7 +23,7 @@ pub enum LoginLine {
         /// Bytes of the token.
         len: u32,
     },
-    /// A login with a token that nobody has: answer, then skip so many bytes.
+    /// A login with a token that nobody has: answer, then skip this many bytes.
     TokenTooLong {
         /// Bytes after the line that belong to it.
         skip: u64,

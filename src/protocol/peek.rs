@@ -45,7 +45,7 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (len > 0).then(|| text.split_at(len))
 }
 
-/// Bytes of a value whose length is the argument behind `before` others, with its line end.
+/// Bytes of a value whose length is the argument after `before` others, with its line end.
 #[inline]
 fn value_len(before: usize, arguments: &[u8]) -> usize {
     let line = arguments.strip_suffix(b"\r").unwrap_or(arguments);

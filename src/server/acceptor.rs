@@ -26,7 +26,7 @@ pub(crate) struct Acceptor {
     poll: Poll,
     listeners: Vec<Listener>,
     next_worker: usize,
-    /// Since when no client is let in, because of the limit or for want of descriptors.
+    /// When accepting paused, because of the limit or because descriptors ran out.
     paused: Option<Instant>,
 }
 

@@ -4,7 +4,7 @@
 //! ```text
 //!   0              a quarter                                           the limit
 //!   ├──────────────┼───────────────────────────────────────────────────┤
-//!    shares shrink   everybody has the least share                       the worst is closed
+//!    shares shrink   all have the least share                            the worst is closed
 //! ```
 //!
 //! A connection holds input that it has received and not run, and replies that its client has not
@@ -84,7 +84,7 @@ impl Budget {
         usize_from(left / SHARES).clamp(SHARE_MIN, READ_LEN)
     }
 
-    /// Values of up to so many bytes are to be copied, not pinned: none while few are pinned.
+    /// Values of up to this many bytes are to be copied, not pinned: none while few are pinned.
     #[inline]
     pub(crate) fn copy_max(&self, shared: &Shared, share: usize) -> u32 {
         let pinned = shared.server.conn_pinned_bytes.load(Ordering::Relaxed);

@@ -91,7 +91,7 @@ pub(crate) struct Connection {
     saved: Saved,
     /// Replies that the transport did not take. Boxed: most connections never need it.
     held: Option<Box<Output>>,
-    /// What the budget has been told that it holds.
+    /// What it holds, as the budget has been told.
     holding: Holding,
     /// What to do once `held` is sent, where that is more than carrying on.
     ending: Option<Turn>,
@@ -207,7 +207,7 @@ impl Connection {
         self.holding
     }
 
-    /// Tells the budget what the turn has left behind: nothing, mostly.
+    /// Tells the budget what the connection holds after the turn: nothing, mostly.
     fn account(&mut self, bench: &mut Workbench) {
         // Requests that can run do not wait for the client.
         let waits = !self.saved.runnable && (self.session.is_midway() || self.saved.has_some());

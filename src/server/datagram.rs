@@ -9,7 +9,7 @@
 //!
 //! A request is one datagram, and its replies are one message: the id as it came, counted from 0,
 //! as many as it says. What is no whole request, or no request of ours, is dropped without a word,
-//! and so is what the network takes no more of: UDP promises nothing.
+//! and so is what the network does not take: UDP promises nothing.
 
 use crate::base::settings::UDP_REPLY_LEN;
 use crate::server::address::ListenerInfo;

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   any thread ─▶ env_logger formats ─▶ queue of QUEUE_LEN ─▶ thread "log" ─▶ stderr
-//!                                         └─ full: counted, and told later
+//!                                         └─ full: counted, reported later
 //! ```
 //!
-//! A terminal that has been stopped, or a pipe that nobody reads, makes a write wait, and with it
-//! whoever writes: that must not be a worker. Until `write_by_thread` lines are written at once:
-//! the process may still fork, and threads would be lost.
+//! A terminal that has been stopped, or a pipe that nobody reads, makes the thread that writes to
+//! it wait: that must not be a worker. Until `write_by_thread` lines are written at once: the
+//! process may still fork, and threads would be lost.
 
 use crate::base::settings::Settings;
 use crate::server::log_level;
@@ -30,7 +30,7 @@ const LAST_LINES: Duration = Duration::from_millis(300);
 
 static QUEUE: OnceLock<Sender<Entry>> = OnceLock::new();
 
-/// Lines that found the queue full and have not been told of.
+/// Lines that found the queue full and have not been reported.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 enum Entry {

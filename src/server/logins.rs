@@ -1,8 +1,8 @@
 //! The password file: read at the start, and again whenever the operator says so.
 //!
 //! It is read as the user that the server runs as, who must be able to read it again later. A file
-//! that cannot be read, or not all of it, changes nothing: the users of before stay, and the log
-//! says why. Whoever has logged in stays so; a password that is taken back bars new logins only.
+//! that cannot be read, or not all of it, changes nothing: the previous users remain, and the log
+//! says why. Clients that are logged in stay so; a password that is withdrawn bars new logins only.
 
 use crate::base::credentials::{Credentials, LINE_LEN_MAX, USERS_MAX};
 use crate::base::settings::Settings;
@@ -34,7 +34,7 @@ pub(crate) fn load(settings: &Settings) -> Result<Credentials, Failure> {
 /// Reads the file again, for logins from now on.
 pub(crate) fn reload(shared: &Shared) {
     let Some(path) = shared.settings.login_file() else {
-        info!("SIGHUP: nothing to read again");
+        info!("SIGHUP: no password file to read again");
         return;
     };
     match read(path) {
@@ -44,7 +44,7 @@ pub(crate) fn reload(shared: &Shared) {
             shared.logins.replace(credentials);
         }
         Err(why) => error!(
-            "SIGHUP: \"{}\": {why}; the users of before stay",
+            "SIGHUP: \"{}\": {why}; the previous users remain",
             path.display()
         ),
     }

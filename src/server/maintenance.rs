@@ -13,8 +13,8 @@ const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_SECOND;
 const UPKEEP_MAX: Duration = Duration::from_millis(2);
 
 /// While memory is above a lowered limit, or a flush has not given its memory back, the operator
-/// waits: then it works for so long and pauses for so long, a quarter of a processor. Short, as a
-/// worker may have to wait for the processor meanwhile.
+/// waits: then this thread works in bursts of this length and pauses in between, a quarter of a
+/// processor. Short, as a worker may have to wait for the processor meanwhile.
 const AWAITED_MAX: Duration = Duration::from_millis(1);
 const AWAITED_PAUSE: Duration = Duration::from_millis(3);
 
@@ -29,7 +29,7 @@ pub(crate) fn unix_ms() -> i64 {
 /// Ticks the clock until the server stops; `started` is when the clock read its first value.
 ///
 /// Ticks are due at fixed distances from the start and not from each other, so that a late wake-up
-/// (a stopped process, a busy machine) is made good at the next one.
+/// (a stopped process, a busy machine) is caught up at the next one.
 pub(crate) fn run(hub: &Hub, started: Instant) {
     let mut lane = hub.shared.store.lane(hub.shared.settings.threads);
     while !hub.is_stopping() {

@@ -29,7 +29,7 @@ const SHOWN_MAX: usize = 256;
 /// Lines of one reply that are shown.
 const LINES_MAX: usize = 16;
 
-/// [`Session::advance`], told request by request if anybody listens.
+/// [`Session::advance`], logged request by request if the log is that detailed.
 #[inline]
 pub(super) fn advance(
     transport: &Transport,

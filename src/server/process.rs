@@ -1,7 +1,7 @@
 //! What happens once in a process: limits, users, the background, signals, pid and port files.
 //!
 //! The order is what makes it safe: limits while still root, then the user, then files and
-//! sockets, so that whatever is wrong with them is told to whoever started the process; then the
+//! sockets, so that whoever started the process learns what is wrong with them; then the
 //! background, and only then memory and threads, neither of which survives a fork well.
 
 use crate::base::settings::Settings;
@@ -144,7 +144,7 @@ fn raise_limits(settings: &Settings) -> Result<(), Failure> {
     })
 }
 
-/// Makes sure that this process can have so many files open; never lowers the limit.
+/// Makes sure that this process can have `needed` files open; never lowers the limit.
 ///
 /// # Errors
 /// When the system's own limit is lower.

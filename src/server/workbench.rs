@@ -10,7 +10,7 @@ use crate::store::Lane;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// Replies that are worth a write of their own: with so many waiting, a connection that has used
+/// Replies that are worth a write of their own: with this many waiting, a connection that has used
 /// up its request budget gives way whatever rounds it has left.
 const ROUND_OUTPUT_MAX: usize = 64 << 10;
 

@@ -324,7 +324,7 @@ impl Worker {
         }
     }
 
-    /// Whether anybody can become too old to be kept.
+    /// Whether a connection can be idle or stuck for too long to be kept.
     fn scans(&self) -> bool {
         let settings = &self.hub.shared.settings;
         settings.idle_timeout_s > 0 && self.table.len() > 0
@@ -364,7 +364,7 @@ impl Worker {
             return;
         }
         let ended = connection.transport().shutdown_write().is_err();
-        // Whoever keeps sending keeps raising edges, so one read per edge is enough.
+        // A client that keeps sending keeps raising edges, so one read per edge is enough.
         if ended || connection.discard_input(&mut self.bench) {
             self.close(token);
         }

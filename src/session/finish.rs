@@ -56,7 +56,7 @@ impl Finish<'_> {
         }
     }
 
-    /// Whether `rest` goes on as it must behind the value.
+    /// Whether `rest` begins with what must follow the value.
     #[inline]
     pub(super) fn is_followed_by(&self, rest: &[u8]) -> bool {
         self.trailer().is_empty() || rest.starts_with(CRLF)

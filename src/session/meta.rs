@@ -166,7 +166,7 @@ fn write_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &
 // Not inlined: what a loop over flags prepares for costs more than the reply to a plain `mg`.
 #[inline(never)]
 fn reflect_item_flags(item: &Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut Vec<u8>) {
-    // The store touches after this: `t` in front of `T` shows the old TTL, behind it the new one.
+    // The store touches after this: `t` before `T` shows the old TTL, after it the new one.
     // Of an item that this request creates, `N` is what gives it a TTL.
     let mut dies = if item.created() {
         Expiry::NEVER

@@ -94,7 +94,7 @@ pub struct Advance {
 /// What a session wants read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextRead {
-    /// Requests: at most so many bytes.
+    /// Requests: at most this many bytes.
     Bytes(usize),
     /// A value, to where it will lie, and what follows it.
     Value {
@@ -117,7 +117,7 @@ pub enum Progress {
     Full,
     /// Flush the output, then close.
     Close,
-    /// The same, and to be logged: so many logins have failed.
+    /// The same, and to be logged: too many logins have failed.
     Barred {
         /// How many.
         failures: u8,
@@ -176,7 +176,7 @@ enum State {
     Keys(KeyLine),
     /// Inside a value. Boxed: it is rare, and idle connections should be small.
     Upload(Box<Upload>),
-    /// Inside a value that nobody wants, with so many bytes to come.
+    /// Inside a rejected value; bytes left.
     Swallow(u64),
     /// Inside a line that has been answered.
     SkipLine,
@@ -335,8 +335,7 @@ impl Session {
         }
     }
 
-    /// From now on the client hears what `feed` has for it, and nothing that it sends means
-    /// anything.
+    /// From now on the client is sent what `feed` has for it, and what it sends is ignored.
     pub fn follow(&mut self, feed: Arc<Feed>) {
         self.state = State::Stream(Box::new(Stream::Feed(feed)));
     }

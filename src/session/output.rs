@@ -38,9 +38,9 @@ pub struct Output {
     /// At most [`STAGE_LEN`] bytes, of which the first `staged_sent` have been sent.
     staged: Vec<u8>,
     staged_sent: usize,
-    /// Above so many pending bytes it is full.
+    /// With more pending bytes than this it is full.
     mark: usize,
-    /// Values of up to so many bytes are copied at once and not held where they lie.
+    /// Values of up to this many bytes are copied at once and not held where they lie.
     copy_max: u32,
 }
 
@@ -225,7 +225,7 @@ impl Output {
     ///
     /// # Panics
     ///
-    /// If [`front`](Self::front) or [`parts`](Self::parts) did not offer so many.
+    /// If [`front`](Self::front) or [`parts`](Self::parts) did not offer that many.
     pub fn advance(&mut self, count: usize) {
         if self.staged_sent < self.staged.len() {
             self.staged_sent += count;

@@ -86,7 +86,7 @@ pub(super) fn run_gets(turn: &mut Turn<'_, '_>) -> bool {
     true
 }
 
-/// Answers a `get` that ends at `end` and those behind it.
+/// Answers a `get` that ends at `end` and those after it.
 fn run_batch<'t>(turn: &mut Turn<'t, '_>, first: HashedKey<'t>, end: usize) {
     let input = turn.input;
     let most = BATCH.min(turn.commands_left as usize);
@@ -171,7 +171,7 @@ fn expiry_argument(
 }
 
 /// Starts with a line too long to be seen as a whole: its keys are answered as they come, and a
-/// fault among them is told where it is met.
+/// fault among them is reported where it occurs.
 fn begin_endless(turn: &mut Turn<'_, '_>, verb: RetrievalVerb, from: usize) -> Step {
     let window = &turn.rest()[from..Session::INPUT_MAX];
     turn.count_command();
@@ -196,7 +196,7 @@ fn begin_endless(turn: &mut Turn<'_, '_>, verb: RetrievalVerb, from: usize) -> S
     }
 }
 
-/// What stopped a batch from having more keys.
+/// Why a batch ended.
 enum Tail {
     Batch(usize),
     End(usize),

@@ -58,8 +58,7 @@ pub(super) fn stored(counters: &Counters, stored: &Stored, compared: bool) {
     }
 }
 
-/// A value came in and did not end as it should. It counts; its class is nobody's business any
-/// more.
+/// A value came in and did not end as it should: it counts, in class 0.
 pub(super) fn stored_nothing(counters: &Counters) {
     counters.class(ClassId(0)).cmd_set.add(1);
 }

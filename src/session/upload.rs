@@ -13,8 +13,8 @@ use crate::session::turn::{Step, Turn};
 use crate::session::{Progress, State};
 use crate::store::{self, HashedKey, Lane, StoreError, StoreRequest};
 
-/// A value of so many bytes is better received where it will lie than copied there: that saves more
-/// than another system call costs.
+/// A value of this many bytes is better received where it will lie than copied there: that saves
+/// more than another system call costs.
 const LARGE_MIN: usize = 32 << 10;
 
 /// A value that has been announced: its bytes come next in the input.
@@ -103,7 +103,7 @@ pub(super) fn receive(turn: &mut Turn<'_, '_>, incoming: Incoming<'_>) -> State 
 }
 
 /// Receives a value that is not all here, or ends badly: which must be known before it is linked,
-/// and told only if it would have been accepted.
+/// and reported only if it would have been accepted.
 fn receive_slowly(turn: &mut Turn<'_, '_>, incoming: &Incoming<'_>) -> State {
     let Incoming {
         key,

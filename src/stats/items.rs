@@ -1,6 +1,6 @@
 //! The report of `stats items`: one group of lines for each class that holds items.
 //!
-//! memcached's segments are told in these terms: the small queue is HOT, the main part is COLD.
+//! memcached's segments are mapped like this: the small queue is HOT, the main part is COLD.
 //! WARM, items of the main part with hits counted, has no list of its own and shows as empty. There
 //! are no lines beyond memcached's: an exporter in wide use fails on names that it does not know.
 

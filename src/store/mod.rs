@@ -43,9 +43,9 @@
 //! * An unlinked chunk belongs to whoever took it, without a lock.
 //! * A prefetch takes none: it finds buckets by `hints`, which may be out of date.
 //!
-//! Eviction picks candidates under the class lock, lets it go, and judges each under its own
-//! stripe's lock, where it may turn out to be gone: then it was not a candidate. Nobody ever holds
-//! two stripes.
+//! Eviction picks candidates under the class lock, releases it, and judges each under its own
+//! stripe's lock, where it may turn out to be gone: then it was not a candidate. No thread ever
+//! holds two stripes.
 //!
 //! # Many threads
 //!
@@ -128,7 +128,7 @@ pub const MEMORY_MIN: u64 = 1 << 20;
 /// the further pages are made when they are first needed.
 pub const LIMIT_GROWTH: u64 = 4;
 
-/// With so many pages, one is kept free for what cannot wait.
+/// With this many pages, one is kept free for what cannot wait.
 const PAGES_FOR_RESERVE: u32 = 512;
 
 /// The cache. Threads use it through a [`Lane`] each.
@@ -284,7 +284,7 @@ impl Store {
     }
 }
 
-/// The memory of a store with a limit of so many bytes, `fixed` of them for other things.
+/// The memory of a store with a limit of `limit` bytes, `fixed` of them for other things.
 fn slabs(settings: &StoreSettings, limit: u64, fixed: u64) -> io::Result<Slabs> {
     let geometry = Geometry::for_limit(pageable(limit, fixed));
     let sizes = ClassTable::new(Spacing {

@@ -81,7 +81,7 @@ impl Table {
         })
     }
 
-    /// Bytes that stripes and hints take with a limit of so many.
+    /// Bytes that stripes and hints take under a limit of `limit`.
     pub(crate) fn overhead(limit: u64) -> u64 {
         let stripe_bits = stripe_bits(limit);
         let stripe = size_of::<CachePadded<Ranked<Stripe>>>() as u64;

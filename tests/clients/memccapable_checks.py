@@ -13,7 +13,7 @@ HOST, PORT = ADDRESSES[0]
 
 # What fails for memcached 1.6.45 as well, and why.
 TOLERATED = {
-    "ascii delete": "`delete a b c d e` deletes `a`: words behind the time are not looked at",
+    "ascii delete": "`delete a b c d e` deletes `a`: extra words after the time are ignored",
     "ascii delete noreply": "the same with `noreply` at the end",
 }
 

@@ -142,7 +142,7 @@ impl Run {
         }
     }
 
-    /// Each command with a fence behind it: each reply belongs to a known command.
+    /// Each command with a fence after it: each reply belongs to a known command.
     fn fenced(&mut self, connection: usize, cuts: u64, commands: &[Command]) {
         let replies_a = self.a.fenced(connection, cuts, commands);
         let replies_b = self.b.fenced(connection, cuts, commands);

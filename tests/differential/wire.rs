@@ -22,7 +22,7 @@ const FENCE_REPLY: &[u8] = b"MN\r\n";
 /// Bytes that can be written to a socket although the server reads nothing.
 const SOCKET_TAKES: usize = 32 << 10;
 
-/// A server that is silent for so long has lost count of its input.
+/// A server that is silent for this long has lost count of its input.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
 /// A piece of a reply.
@@ -234,7 +234,7 @@ impl Peer {
         }
     }
 
-    /// Sends commands with a fence behind each; returns the reply to each.
+    /// Sends commands with a fence after each; returns the reply to each.
     pub(crate) fn fenced(
         &mut self,
         connection: usize,

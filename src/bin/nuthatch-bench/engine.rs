@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 /// A read takes at most this: as much as a socket's buffer usually holds.
 const READ_LEN: usize = 256 << 10;
 
-/// Without any sign of life for so long the server is taken for stuck.
+/// Without any sign of life for this long the server is taken for stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The poll's own resolution: what is due sooner is waited for by polling without pause.

@@ -1,6 +1,6 @@
 //! Which keys a load asks for and which value belongs to each.
 //!
-//! A key is its number in hexadecimal behind a letter that says whether it was ever stored: `k` for
+//! A key is its number in hexadecimal after a letter that says whether it was ever stored: `k` for
 //! keys that prefilling writes, `m` for keys that nobody writes. A value is a piece of one random
 //! text; the key's number decides where the piece begins and how long it is. So any reply can be
 //! checked without remembering what was stored: a wrong value passes once in 65,536 times.

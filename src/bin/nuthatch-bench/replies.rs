@@ -181,7 +181,7 @@ impl Replies {
     }
 }
 
-/// Whether `piece` is the next of `value`, or of the line's ending behind it.
+/// Whether `piece` is the next of `value`, or of the line ending after it.
 fn is_part(piece: &[u8], body: &Body, value: &[u8]) -> bool {
     let from = (body.head.body_len - body.left).min(value.len());
     let in_value = piece.len().min(value.len() - from);

@@ -13,9 +13,9 @@ pub enum Verb {
     Add,
     /// Store over something.
     Replace,
-    /// Put behind the old value.
+    /// Append to the old value.
     Append,
-    /// Put before the old value.
+    /// Prepend to the old value.
     Prepend,
     /// Remove.
     Delete,
@@ -27,7 +27,7 @@ pub enum Verb {
     Quit,
     /// Remove everything.
     Flush,
-    /// Nothing: the barrier behind quiet requests.
+    /// Nothing: the barrier after quiet requests.
     Noop,
     /// Tell the version.
     Version,

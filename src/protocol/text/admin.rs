@@ -1,4 +1,4 @@
-//! Commands for operators: their arguments, judged as far as that needs no store.
+//! Commands for operators: their arguments, checked as far as that needs no store.
 
 use crate::base::key::Key;
 use crate::base::number::parse_clamped;

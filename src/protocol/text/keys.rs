@@ -86,7 +86,7 @@ pub fn single_get(input: &[u8]) -> Option<(Key<'_>, usize)> {
     Some((Key::new(&window[..len])?, 4 + len + ending))
 }
 
-/// What comes next on a retrieval line, and the bytes up to behind it.
+/// What comes next on a retrieval line, and the bytes up to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next<'a> {
     /// A key.
@@ -176,7 +176,7 @@ fn has_long_token(mut keys: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// There is no key after it, or it is not a number. Too few tokens are told first.
+/// There is no key after it, or it is not a number. Too few tokens are reported first.
 pub fn split_exptime(arguments: &[u8]) -> Result<(i64, usize), ErrorLine> {
     let start = arguments.iter().take_while(|&&byte| byte == b' ').count();
     let Some(len) = memchr(b' ', &arguments[start..]) else {

@@ -23,7 +23,7 @@ pub(crate) fn is_turn_of_pieces(table: &Table, state: &mut ClassState, class: Cl
     is_due
 }
 
-/// Of so many `used` chunks those that are pieces of other classes' items, if not just a few.
+/// How many of `used` chunks are pieces of other classes' items, if not just a few.
 fn pieces(table: &Table, class: ClassId, used: u64) -> u64 {
     let slabs = &table.slabs;
     let stocked = magazine_size(slabs.sizes.size(class)) * table.magazines.len();

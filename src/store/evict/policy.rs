@@ -37,9 +37,9 @@ pub(crate) enum Via {
 /// What becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It stays where it is, with so many hits from now on.
+    /// It stays where it is, with this many hits from now on.
     Keep(u16),
-    /// It goes to the main queue, with so many hits.
+    /// It goes to the main queue, with this many hits.
     Promote(u16),
     /// It goes.
     Evict,

@@ -17,10 +17,10 @@
 //! the ring is, what one hit is worth and when the main queue is out of date is learned, see
 //! [`Demand`](crate::store::slab::Demand); what becomes of an item is in [`policy`](super::policy).
 //!
-//! A ring entry may be stale: its item was deleted, replaced or promoted meanwhile. That is mostly
-//! seen without a lock, and at last in the judgement under the stripe's. A stale entry counts as no
-//! candidate; so that nobody pays for many, the ring is swept when it is an eighth longer than the
-//! class has items.
+//! A ring entry may be stale: its item was deleted, replaced or promoted meanwhile. Mostly that is
+//! seen without a lock, and at the latest by the judgement under the stripe's lock. A stale entry
+//! counts as no candidate; so that no request pays for many, the ring is swept when it is an eighth
+//! longer than the class has items.
 //!
 //! `lru` and `lfu` are the same machinery and differ in [`policy`](super::policy) alone.
 

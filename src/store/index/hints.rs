@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// take more than that unless they are tiny.
 const BYTES_PER_SEGMENT: u64 = 8 << 10;
 
-/// What is known of all stripes.
+/// Bucket addresses, by stripe.
 pub(crate) struct Hints {
     stripe_bits: u32,
     /// log2 of the segments that are noted of a stripe.

@@ -1,7 +1,7 @@
 //! One stripe's part of the index: from a key's hash to the chunk of its item.
 //!
 //! A key's hash names a bucket of twelve slots, see [`bucket`]; where those do not
-//! suffice, the bucket has a spill bucket behind it.
+//! suffice, the bucket has a spill bucket after it.
 //!
 //! The index grows by linear hashing: with `buckets` in `2^l .. 2^(l+1)`, a key belongs to bucket
 //! `hash mod 2^(l+1)` if that exists, else to `hash mod 2^l`. Whenever there are more than
@@ -292,7 +292,7 @@ impl Index {
         lines.map(|line| line.ghosts().count_ones()).sum()
     }
 
-    /// A bucket and those behind it.
+    /// A bucket and its spill buckets.
     fn lines(&self, slabs: &Slabs, bucket: u32) -> impl Iterator<Item = Line> {
         let first = Line::load(slabs, self.address(slabs, bucket));
         successors(Some(first), |&line| {
@@ -464,7 +464,7 @@ impl Index {
         clear_bucket(slabs, first);
     }
 
-    /// Frees the spill bucket behind `bucket` if nothing is in it.
+    /// Frees the spill bucket after `bucket` if nothing is in it.
     fn trim(&mut self, slabs: &Slabs, bucket: u32) {
         let at = self.address(slabs, bucket);
         let line = Line::load(slabs, at);
@@ -479,7 +479,7 @@ impl Index {
     }
 }
 
-/// The bucket, of so many, where a key with these bits belongs.
+/// Which of `buckets` a key with these bits belongs to.
 #[inline]
 pub(crate) fn bucket_of(bits: u32, buckets: u32) -> u32 {
     let mask = u32::MAX >> ((buckets - 1) | 1).leading_zeros();

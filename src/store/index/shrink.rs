@@ -55,13 +55,13 @@ impl Index {
         true
     }
 
-    /// Items in a bucket and those behind it.
+    /// Items in a bucket and its spill buckets.
     fn used_in(&self, slabs: &Slabs, bucket: u32) -> u32 {
         let lines = self.lines(slabs, bucket);
         lines.map(|line| line.used().count_ones()).sum()
     }
 
-    /// Sees to it that so many spill buckets are free, if there is memory.
+    /// Sees to it that `count` spill buckets are free, if there is memory.
     fn reserve_spill(&mut self, slabs: &Slabs, count: usize) -> bool {
         while self.spill_free.len() < count {
             let Some(segment) = new_segment(slabs) else {

@@ -46,7 +46,7 @@ pub(crate) mod state {
     pub(crate) const FETCHED: u16 = 1 << 4;
     /// Marked stale by an invalidation.
     pub(crate) const STALE: u16 = 1 << 5;
-    /// Somebody has been told to recompute it.
+    /// A client has been told to recompute it.
     pub(crate) const WIN_SENT: u16 = 1 << 6;
     /// The key came base64-encoded and is echoed that way.
     pub(crate) const BINARY_KEY: u16 = 1 << 7;
@@ -394,7 +394,7 @@ impl Slabs {
         self.write_options(chunk, header, layout)
     }
 
-    /// Writes what depends on `layout` behind the key, and the header.
+    /// Writes what depends on `layout` after the key, and the header.
     // Always inlined: a header that is handed on in memory costs as much as the rest of this.
     #[inline(always)]
     pub(crate) fn write_options(

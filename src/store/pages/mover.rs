@@ -5,7 +5,7 @@
 //!   2. the lanes' magazines return its chunks
 //!   3. each item in it is relocated to a chunk of the class: a free one, else one that is evicted
 //!      for it, as for any new item
-//!   4. when all its chunks are free it belongs to nobody; else it returns to its class
+//!   4. when all its chunks are free no class owns it; else it returns to its class
 //! ```
 //!
 //! A pinned item or one that is still being uploaded keeps its page where it is. An item of more

@@ -98,7 +98,7 @@ impl Item<'_> {
         self.header().has(state::STALE)
     }
 
-    /// Whether somebody else has been told to recompute it.
+    /// Whether another client has been told to recompute it.
     #[must_use]
     pub fn win_was_sent(&self) -> bool {
         self.before().has(state::WIN_SENT) && !self.created

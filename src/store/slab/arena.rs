@@ -93,7 +93,7 @@ impl Arena {
         self.words()[at / WORD].load(Ordering::Relaxed)
     }
 
-    /// The word at byte offset `at` (rounded down to a word) and the one behind it.
+    /// The word at byte offset `at` (rounded down to a word) and the next one.
     #[inline]
     pub(crate) fn load_two(&self, at: usize) -> [u64; 2] {
         let words = &self.words()[at / WORD..at / WORD + 2];
@@ -103,7 +103,7 @@ impl Arena {
         ]
     }
 
-    /// Overwrites the word at byte offset `at` (rounded down to a word) and the one behind it.
+    /// Overwrites the word at byte offset `at` (rounded down to a word) and the next one.
     #[inline]
     pub(crate) fn store_two(&self, at: usize, [first, second]: [u64; 2]) {
         let words = &self.words()[at / WORD..at / WORD + 2];
@@ -165,7 +165,7 @@ impl Arena {
     /// Appends the `len` bytes from `at` on to `out`.
     ///
     /// Whole words are written, so that no piece of a word needs a loop or a call of its own; what
-    /// the last one has too much stays behind the end.
+    /// the last one has too much stays beyond the end.
     #[inline]
     pub(crate) fn append(&self, at: usize, len: usize, out: &mut Vec<u8>) {
         if len == 0 {
@@ -184,7 +184,7 @@ impl Arena {
         copy_words(rest, pieces);
         let end = out.len().wrapping_add(len);
         // SAFETY: the words hold `skip + len` bytes or more, and all of them from `skip` on were
-        // written behind the old end, inside of what was reserved.
+        // written after the old end, inside of what was reserved.
         unsafe { out.set_len(end) };
     }
 

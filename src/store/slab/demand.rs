@@ -74,7 +74,7 @@ const TRIALS_PER_SUCCESS: u64 = 10;
 const VERDICTS: u64 = 256;
 const TRUST: u64 = 8;
 
-/// Nobody reads if there are so many times more new items than hits and misses.
+/// Nobody reads if there are this many times more new items than hits and misses.
 const UNREAD: u64 = 16;
 
 /// How much of a class the small queue may have at once when nobody reads, in percent, and the part
@@ -387,8 +387,8 @@ impl Demand {
         get(&self.quiet) >= OUT_OF_USE
     }
 
-    /// Lets what was counted weigh less than what comes, and draws conclusions from it. To be done
-    /// sixty-four times while the store allocates as much as it holds.
+    /// Decays old counts, and draws conclusions from them. To be done sixty-four times while the
+    /// store allocates as much as it holds.
     pub(crate) fn fade(&self, counted: Experience) {
         let fade = |number: &AtomicU64, part: u64| set(number, get(number) - get(number) / part);
         fade(&self.pull, FADING);
@@ -441,7 +441,7 @@ impl Demand {
 
     /// Lets the small queue grow if the class is written to and not read.
     fn see_readers(&self, news: Experience) {
-        // Misses are nobody's; the classes are taken to share them as they share new items.
+        // Misses have no class; the classes are taken to share them as they share new items.
         let share = u128::from(news.store_missed) * u128::from(news.created)
             / u128::from(news.store_created.max(news.created).max(1));
         let lately = |number: &AtomicU64, news: u64| {

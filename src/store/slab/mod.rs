@@ -404,8 +404,8 @@ impl Slabs {
         true
     }
 
-    /// Ends a drain: the page becomes nobody's if all its chunks are free, else its class's again.
-    /// Returns how many are not free.
+    /// Ends a drain: with all its chunks free no class owns the page, else its class has it again;
+    /// returns how many are not free.
     pub(crate) fn finish_drain(&self, page: PageId) -> u32 {
         let record = self.page(page);
         let class = record.class();

@@ -68,7 +68,7 @@ impl Page {
         fence(Ordering::SeqCst);
     }
 
-    /// Makes it nobody's.
+    /// Takes it from its class: no class owns it.
     pub(crate) fn release(&self) {
         self.class.store(NOBODY, Ordering::Relaxed);
         self.bump.store(0, Ordering::Relaxed);

@@ -31,17 +31,17 @@ pub(crate) struct Pool {
 }
 
 impl Slabs {
-    /// A page that belongs to nobody, if the limit allows one more and that which is kept free.
+    /// An unowned page, if the limit allows one more beside those that are kept free.
     pub(crate) fn take_page(&self) -> Option<PageId> {
         self.take_but(self.reserve.load(Ordering::Relaxed))
     }
 
-    /// A page that belongs to nobody, if the limit allows one more: for what cannot wait.
+    /// An unowned page, if the limit allows one more: for what cannot wait.
     pub(crate) fn take_last_page(&self) -> Option<PageId> {
         self.take_but(0)
     }
 
-    /// Keeps so many pages free for what cannot wait.
+    /// Keeps this many pages free for what cannot wait.
     pub(crate) fn keep_free(&self, pages: u32) {
         self.reserve.store(pages, Ordering::Relaxed);
     }
@@ -111,7 +111,7 @@ impl Slabs {
         limit.max(index.saturating_add(least))
     }
 
-    /// Allows `pages` pages from now on. False if no address space is reserved for so many.
+    /// Allows `pages` pages from now on. False if the reserved address space is too small.
     pub(crate) fn set_page_limit(&self, pages: u32) -> bool {
         if pages > self.reserved {
             return false;

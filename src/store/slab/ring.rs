@@ -10,9 +10,9 @@
 //!
 //! Where the ring is long, chunks are freed and taken again in its own order, and most distances
 //! fit one byte or two. The *mark* is a byte of the key's hash. With it an entry whose chunk holds
-//! another item by now is told from one that is up to date; where the item belongs in the index,
-//! its key says. An entry does not straddle segments: reader and writer both go on when less than
-//! the longest one is left.
+//! another item by now is told apart from one that is up to date; where the item belongs in the
+//! index, its key says. An entry does not straddle segments: reader and writer both move on when
+//! less than the longest one is left.
 //!
 //! An entry becomes *stale* when its item is deleted, replaced or promoted. Stale entries are
 //! dropped when they come up; if they pile up, as where everything expires and nothing is evicted,

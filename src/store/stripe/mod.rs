@@ -209,7 +209,7 @@ pub(crate) struct Unlinked {
     pub(crate) chunk: ChunkRef,
     /// Its header while it was linked.
     pub(crate) header: Header,
-    /// What it counts for. Once the lock is let go, the chunk of a pinned item may be anybody's.
+    /// What it counts for. Once the lock is released, a pinned item's chunk may be in any class.
     pub(crate) class: ClassId,
     pub(crate) size: u32,
     /// Whether its chunks are the caller's to free; else the last pin frees them.

@@ -6,9 +6,9 @@
 //!
 //! One page is being emptied at a time. A request that would like one for its class does no more
 //! than its share at each of its refills, by how many bytes it stores, and evicts meanwhile; the
-//! background goes on with what nobody goes on with. Only a request that cannot be served
-//! otherwise waits for a whole page. For that a page is kept free, where there are many, so that
-//! the first item of a size or the index's next piece finds one at once.
+//! background continues what no request continues. Only a request that cannot be served otherwise
+//! waits for a whole page. For that a page is kept free, where there are many, so that the first
+//! item of a size or the index's next piece finds one at once.
 
 use crate::base::clock::{Now, TICKS_PER_SECOND};
 use crate::base::settings::Automove;
@@ -40,7 +40,7 @@ const SPARES: usize = 16;
 /// Evictions for them at most; after that the rest is left to the next step.
 const SPARING_MAX: u64 = 256;
 
-/// How a move has ended: why it was made, and the page if it is nobody's now.
+/// How a move has ended: why it was made, and the page if no class owns it now.
 type Ended = (Reason, Option<PageId>);
 
 impl Supply {

@@ -88,7 +88,7 @@ impl Flushing {
         self.flush_now(table, &mut self.flushes.lock(), b"");
     }
 
-    /// Flushes a prefix, with a memory limit of so many bytes.
+    /// Flushes a prefix, under a memory limit of `limit` bytes.
     pub(crate) fn flush_prefix(
         &self,
         table: &Table,

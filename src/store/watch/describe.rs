@@ -12,8 +12,8 @@
 //! The small queue begins with its oldest item, the main queue with what the clock hand meets next.
 //! `/1` is an item's hits as the policy counts them, `[5]` the chunks of a long item. Free chunks
 //! are those of the class and of the lanes' magazines. A piece belongs to a long item whose first
-//! chunk is of another class. An item that is expired or flushed is told until it is taken out. In
-//! `lost` are items that should be in the small queue and that nobody would find there.
+//! chunk is of another class. An item that is expired or flushed is shown until it is taken out. In
+//! `lost` are items that should be in the small queue and would not be found there.
 
 use crate::base::key::KEY_LEN_MAX;
 use crate::store::Store;

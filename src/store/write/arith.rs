@@ -159,8 +159,8 @@ fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> 
 
 /// The number after the operation on the item, whose CAS id is `id`; `Err` is the refusal.
 ///
-/// As in memcached an empty value is no number whatever its id; of other text that is told only
-/// to who knows the id.
+/// As in memcached an empty value is no number whatever its id; that other text
+/// is none is reported only where the id is right.
 fn count(slabs: &Slabs, found: &Found, id: u64, how: &Arith) -> Result<u64, Counted> {
     if found.header.part_len == 0 {
         return Err(Counted::NonNumeric);

@@ -143,7 +143,7 @@ fn read_meta<R>(
     let answer = read(&mut item);
     let mut after = item.header();
     if created && !how.no_bump {
-        // Fetched, but no hit: whoever stores the value next has not been read by anybody.
+        // Fetched, but no hit: nobody has read the value that will be stored next.
         after.state |= state::FETCHED;
     } else if !how.no_bump {
         after = after.touched(now);

@@ -148,8 +148,7 @@ fn not_extended(writer: Writer<'_>, outcome: StoreOutcome, added: u32) -> Stored
     }
 }
 
-/// The item to extend by so many bytes; `Err` is a refusal, and whether there is an item all
-/// the same.
+/// The item to extend; `Err` is a refusal, and whether there is an item all the same.
 fn base_to_extend(
     writer: Writer<'_>,
     key: &HashedKey<'_>,

@@ -40,7 +40,7 @@ pub(super) fn head(input: &[u8], is_multi: bool) -> Option<Head> {
     Some(Head::line(kind, len))
 }
 
-/// `rest` is `<bytes>`, with ` k<key>` behind it if the key was asked for.
+/// `rest` is `<bytes>`, with ` k<key>` after it if the key was asked for.
 #[inline]
 fn value_head(rest: &[u8], len: usize, is_multi: bool) -> Head {
     let digits_len = memchr(b' ', rest).unwrap_or(rest.len());
