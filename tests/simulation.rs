@@ -652,13 +652,13 @@ fn simulate(policy: EvictionPolicy, operations: u64) {
 
 #[test]
 fn a_short_life_without_a_wrong_answer() {
-    simulate(EvictionPolicy::S3Clock, 200_000);
+    simulate(EvictionPolicy::S3, 200_000);
 }
 
 #[test]
 #[ignore = "takes long in a debug build; scripts/test runs it"]
 fn a_long_life_without_a_wrong_answer() {
-    simulate(EvictionPolicy::S3Clock, 10_000_000);
+    simulate(EvictionPolicy::S3, 10_000_000);
 }
 
 #[test]

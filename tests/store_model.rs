@@ -548,7 +548,7 @@ proptest! {
 
     #[test]
     fn the_store_never_answers_wrongly(ops in prop::collection::vec(ops(), 1..600)) {
-        play(EvictionPolicy::S3Clock, &ops);
+        play(EvictionPolicy::S3, &ops);
     }
 
     #[test]

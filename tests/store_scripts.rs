@@ -469,7 +469,7 @@ fn worlds(line: &str) -> Vec<World> {
         hash_seed: Some(1),
         ..StoreSettings::default()
     };
-    let mut policies = vec![EvictionPolicy::S3Clock];
+    let mut policies = vec![EvictionPolicy::S3];
     for setting in line.split(',') {
         let (name, value) = setting.trim().split_once(' ').unwrap();
         match name {
@@ -496,14 +496,10 @@ fn worlds(line: &str) -> Vec<World> {
 }
 
 fn policy(name: &str) -> EvictionPolicy {
-    [
-        EvictionPolicy::S3Clock,
-        EvictionPolicy::Lru,
-        EvictionPolicy::Lfu,
-    ]
-    .into_iter()
-    .find(|policy| policy.name() == name)
-    .unwrap()
+    [EvictionPolicy::S3, EvictionPolicy::Lru, EvictionPolicy::Lfu]
+        .into_iter()
+        .find(|policy| policy.name() == name)
+        .unwrap()
 }
 
 /// The script as it would be with what happens as what is expected.

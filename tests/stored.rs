@@ -46,7 +46,7 @@ struct Cache {
 
 impl Cache {
     fn new(value_len: usize) -> Self {
-        Self::with_policy(value_len, EvictionPolicy::S3Clock)
+        Self::with_policy(value_len, EvictionPolicy::S3)
     }
 
     fn with_policy(value_len: usize, policy: EvictionPolicy) -> Self {
@@ -284,11 +284,8 @@ fn read_often(cache: &mut Cache, capacity: u64, reads: u64, delay: f64) -> f64 {
 
 const SIZES: [usize; 2] = [100, 1000];
 
-const POLICIES: [EvictionPolicy; 3] = [
-    EvictionPolicy::S3Clock,
-    EvictionPolicy::Lru,
-    EvictionPolicy::Lfu,
-];
+const POLICIES: [EvictionPolicy; 3] =
+    [EvictionPolicy::S3, EvictionPolicy::Lru, EvictionPolicy::Lfu];
 
 /// Runs `check` for each size, with what a store holds of it.
 fn for_each_size(check: impl Fn(usize, u64)) {

@@ -115,7 +115,7 @@ pub struct StoreSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvictionPolicy {
     /// A queue of what is new in front of a frequency clock, with ghosts that say how long it is.
-    S3Clock,
+    S3,
     /// The same where a hit item has one chance, however often it was hit.
     Lru,
     /// The same where an item has as many chances as it had hits, up to three.
@@ -127,7 +127,7 @@ impl EvictionPolicy {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::S3Clock => "s3",
+            Self::S3 => "s3",
             Self::Lru => "lru",
             Self::Lfu => "lfu",
         }
@@ -295,7 +295,7 @@ impl Default for StoreSettings {
             chunk_size_min: None,
             evict: true,
             cas: true,
-            policy: EvictionPolicy::S3Clock,
+            policy: EvictionPolicy::S3,
             reassign: true,
             automove: Automove::default(),
             automove_window_s: 10,

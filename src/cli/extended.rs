@@ -327,7 +327,7 @@ fn set_policy(settings: &mut Settings, word: &str) {
     settings.store.policy = match word {
         "lru" => EvictionPolicy::Lru,
         "lfu" => EvictionPolicy::Lfu,
-        _ => EvictionPolicy::S3Clock,
+        _ => EvictionPolicy::S3,
     };
 }
 

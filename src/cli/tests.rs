@@ -151,10 +151,7 @@ fn suboptions_come_in_lists_and_repeat() {
         (5, Automove::Balanced)
     );
     assert_eq!(given.store.policy, EvictionPolicy::Lfu);
-    assert_eq!(
-        settings("-o eviction=s3").store.policy,
-        EvictionPolicy::S3Clock
-    );
+    assert_eq!(settings("-o eviction=s3").store.policy, EvictionPolicy::S3);
     for (line, limit) in [("", 16 << 20), ("-m 2g", (2 << 30) / 50)] {
         assert_eq!(settings(line).conn_memory_limit(), limit, "{line}");
     }

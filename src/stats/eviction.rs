@@ -57,7 +57,7 @@ mod tests {
             items: 0,
             ..class(4)
         };
-        report_eviction(&mut recorder, &[believing, empty], EvictionPolicy::S3Clock);
+        report_eviction(&mut recorder, &[believing, empty], EvictionPolicy::S3);
         assert_eq!(recorder.value("policy"), "s3");
         assert_eq!(recorder.value("eviction:3:items"), "14");
         assert_eq!(recorder.value("eviction:3:small"), "7");

@@ -87,8 +87,10 @@ impl Lane {
         let slabs = &table.slabs;
         let mut buckets = [None; PREFETCH_MAX];
         for (bucket, key) in buckets.iter_mut().zip(keys.clone()) {
-            let print = table.print(key.hash);
-            *bucket = table.hints.bucket(slabs, key.hash.place(), print.bits);
+            let fingerprint = table.fingerprint(key.hash);
+            *bucket = table
+                .hints
+                .bucket(slabs, key.hash.place(), fingerprint.bits);
             if let Some(bucket) = *bucket {
                 slabs.arena.prefetch(bucket);
             }
@@ -114,9 +116,9 @@ impl Lane {
         let seat = self.seat();
         let table = &*self.table;
         let place = key.hash.place();
-        let print = table.print(key.hash);
+        let fingerprint = table.fingerprint(key.hash);
         let mut stripe = table.stripe(place);
-        let (slot, chunk) = match stripe.seek(&table.slabs, key.key, print) {
+        let (slot, chunk) = match stripe.seek(&table.slabs, key.key, fingerprint) {
             Ok(found) => found,
             Err(absent) => {
                 if absent.may_have_a_ghost() && !how.peek {
@@ -135,7 +137,7 @@ impl Lane {
                 chunk,
                 header,
             };
-            let dead = stripe.unlink(&table.slabs, print.bits, found);
+            let dead = stripe.unlink(&table.slabs, fingerprint.bits, found);
             drop(stripe);
             seat.drop_dead(dead);
             seat.count_miss();

@@ -4,7 +4,7 @@ use crate::base::hash::{KeyHash, KeyHasher, Place};
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::settings::{EvictionPolicy, StoreSettings};
 use crate::store::counters::{ClassSums, LaneTallies};
-use crate::store::index::Print;
+use crate::store::index::Fingerprint;
 use crate::store::index::hints::Hints;
 use crate::store::item::Header;
 use crate::store::locks::{Rank, Ranked, RankedGuard};
@@ -101,8 +101,8 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn print(&self, hash: KeyHash) -> Print {
-        Print::new(hash, self.stripe_bits)
+    pub(crate) fn fingerprint(&self, hash: KeyHash) -> Fingerprint {
+        Fingerprint::new(hash, self.stripe_bits)
     }
 
     /// The CAS id that clients see.
@@ -169,7 +169,7 @@ impl Table {
         hash: KeyHash,
     ) -> (RankedGuard<'_, Stripe>, Option<Found>) {
         let stripe = self.stripe(hash.place());
-        let found = stripe.item_in(&self.slabs, self.print(hash), chunk);
+        let found = stripe.item_in(&self.slabs, self.fingerprint(hash), chunk);
         (stripe, found)
     }
 

@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering;
 #[inline(never)]
 pub(crate) fn ask_ghost(seat: Seat<'_>, stripe: &mut Stripe, key: &HashedKey<'_>) {
     let table = seat.table;
-    let ghost = stripe.index.ask_ghost(&table.slabs, table.print(key.hash));
+    let ghost = stripe
+        .index
+        .ask_ghost(&table.slabs, table.fingerprint(key.hash));
     if let Some(epitaph) = ghost.filter(|epitaph| !epitaph.is_asked()) {
         learn_from_request(table, epitaph);
         seat.tallies(epitaph.class()).ghost_hits.add(1);

@@ -59,14 +59,14 @@ pub(crate) fn fate(
     if force {
         return Fate::Evict;
     }
-    let hits = header.freq();
+    let hits = header.hits();
     match via {
         Via::Ring => match hits {
             0 => Fate::Evict,
             1 if !tries => Fate::Evict,
             1 => Fate::Promote(0),
             _ => Fate::Promote(match policy {
-                EvictionPolicy::S3Clock => hits - 1,
+                EvictionPolicy::S3 => hits - 1,
                 EvictionPolicy::Lru => 1,
                 EvictionPolicy::Lfu => hits,
             }),
@@ -77,7 +77,7 @@ pub(crate) fn fate(
             match policy {
                 _ if hits <= none => Fate::Evict,
                 EvictionPolicy::Lru => Fate::Keep(none),
-                EvictionPolicy::S3Clock | EvictionPolicy::Lfu => Fate::Keep(hits - 1),
+                EvictionPolicy::S3 | EvictionPolicy::Lfu => Fate::Keep(hits - 1),
             }
         }
     }
@@ -94,7 +94,7 @@ mod tests {
     use crate::store::item::state;
 
     fn item(main: bool, hits: u16) -> Header {
-        let mut header = Header::unpack(0, 0).with_freq(hits);
+        let mut header = Header::unpack(0, 0).with_hits(hits);
         header.state |= state::LINKED | if main { state::MAIN } else { 0 };
         header
     }
@@ -102,9 +102,8 @@ mod tests {
     #[test]
     fn every_case_of_the_default_policy() {
         use Fate::{Evict, Keep, Promote};
-        let decide = |main, hits, via, tries| {
-            fate(EvictionPolicy::S3Clock, item(main, hits), via, tries, false)
-        };
+        let decide =
+            |main, hits, via, tries| fate(EvictionPolicy::S3, item(main, hits), via, tries, false);
         for (hits, tried, not_tried) in [
             (0, Evict, Evict),
             (1, Promote(0), Evict),
@@ -144,11 +143,7 @@ mod tests {
 
     #[test]
     fn what_must_go_goes() {
-        for policy in [
-            EvictionPolicy::S3Clock,
-            EvictionPolicy::Lru,
-            EvictionPolicy::Lfu,
-        ] {
+        for policy in [EvictionPolicy::S3, EvictionPolicy::Lru, EvictionPolicy::Lfu] {
             for via in [Via::Ring, Via::Hand] {
                 let decided = fate(policy, item(false, 3), via, true, true);
                 assert_eq!(decided, Fate::Evict);

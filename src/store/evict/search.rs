@@ -280,7 +280,7 @@ fn decide(seat: Seat<'_>, candidate: Candidate, force: bool, now: Now) -> Decide
     let table = seat.table;
     let Candidate { chunk, hash, via } = candidate;
     let place = hash.place();
-    let print = table.print(hash);
+    let fingerprint = table.fingerprint(hash);
     let (mut stripe, found) = table.item_in(chunk, hash);
     let Some(found) = found else {
         return Decided::Stale;
@@ -290,7 +290,10 @@ fn decide(seat: Seat<'_>, candidate: Candidate, force: bool, now: Now) -> Decide
         return Decided::Stale;
     }
     if stripe.is_dead(&table.slabs, chunk, header, now) {
-        return Decided::Out(stripe.unlink(&table.slabs, print.bits, found), Cause::Dead);
+        return Decided::Out(
+            stripe.unlink(&table.slabs, fingerprint.bits, found),
+            Cause::Dead,
+        );
     }
     if header.has(state::PINNED) {
         if via == Via::Ring {
@@ -302,7 +305,7 @@ fn decide(seat: Seat<'_>, candidate: Candidate, force: bool, now: Now) -> Decide
     let tries = is_always_tried(place) || table.slabs.demand(class).tries_one_hit();
     match fate(table.policy, header, via, tries, force) {
         Fate::Keep(hits) => {
-            let kept = header.with_freq(hits);
+            let kept = header.with_hits(hits);
             table.slabs.set_header_first(found.chunk, kept);
             Decided::Kept
         }
@@ -315,7 +318,7 @@ fn decide(seat: Seat<'_>, candidate: Candidate, force: bool, now: Now) -> Decide
                 .failed
                 .add(u64::from(header.is_on_trial()));
             let epitaph = table.slabs.demand(class).bury(class, queue_of(header));
-            let gone = stripe.bury(&table.slabs, print.check, found, epitaph);
+            let gone = stripe.bury(&table.slabs, fingerprint.check, found, epitaph);
             Decided::Out(gone, Cause::Evicted)
         }
     }
@@ -337,7 +340,7 @@ fn count_out_of(seat: Seat<'_>, gone: &Unlinked, cause: Cause, now: Now) {
         .add(u64::from(!gone.header.expiry().is_never()));
     tallies
         .evicted_active
-        .add(u64::from(gone.header.freq() > 0));
+        .add(u64::from(gone.header.hits() > 0));
     let idle = gone.header.idle_seconds(now);
     let shown = &seat.table.evicted_idle[usize::from(class.0)];
     // All lanes write here, and mostly the same.

@@ -86,7 +86,7 @@ fn promote(seat: Seat<'_>, lost: &[RingEntry]) {
 
 /// Makes an item of a locked stripe main.
 pub(crate) fn set_main(seat: Seat<'_>, _locked: &Stripe, found: Found, hits: u16) {
-    let mut header = found.header.with_freq(hits);
+    let mut header = found.header.with_hits(hits);
     header.state |= state::MAIN;
     seat.table.slabs.set_header_first(found.chunk, header);
     let tallies = seat.tallies_of(found.chunk);

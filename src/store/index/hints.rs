@@ -94,7 +94,7 @@ fn row_bits(limit: u64, stripe_bits: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::base::hash::KeyHash;
-    use crate::store::index::Print;
+    use crate::store::index::Fingerprint;
     use crate::store::slab::{ClassTable, Geometry, Spacing};
 
     fn slabs() -> Slabs {
@@ -123,18 +123,18 @@ mod tests {
         let hints = Hints::new(1 << 20, 1);
         let (mut index, mut wrong) = (Index::default(), 0);
         for chunk in 1..20_000 {
-            let print = Print::new(hash(chunk), 1);
+            let fingerprint = Fingerprint::new(hash(chunk), 1);
             let place = Place(hash(chunk).place().0 & !1);
-            index.insert(&slabs, print, ChunkRef(chunk)).unwrap();
+            index.insert(&slabs, fingerprint, ChunkRef(chunk)).unwrap();
             index.grow(&slabs, 1, |chunk| hash(chunk.0).place());
             hints.note(place, &index);
-            let found = hints.bucket(&slabs, place, print.bits);
-            wrong += u32::from(found != index.bucket_at(&slabs, print.bits));
+            let found = hints.bucket(&slabs, place, fingerprint.bits);
+            wrong += u32::from(found != index.bucket_at(&slabs, fingerprint.bits));
             assert!(wrong == 0 || index.buckets() > 64 * 16, "at {chunk} items");
         }
         assert!(wrong > 0, "a row of 64 segments was overrun");
         assert_eq!(
-            hints.bucket(&slabs, Place(1), Print::new(hash(1), 1).bits),
+            hints.bucket(&slabs, Place(1), Fingerprint::new(hash(1), 1).bits),
             None
         );
     }

@@ -27,7 +27,7 @@ const TARGET: u32 = 8;
 
 /// What an index knows of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Print {
+pub(crate) struct Fingerprint {
     /// The place bits above the stripe's.
     pub(crate) bits: u32,
     pub(crate) tag: u8,
@@ -35,7 +35,7 @@ pub(crate) struct Print {
     pub(crate) check: u32,
 }
 
-impl Print {
+impl Fingerprint {
     #[inline]
     pub(crate) fn new(hash: KeyHash, stripe_bits: u32) -> Self {
         let place = hash.place();
@@ -79,21 +79,21 @@ impl Index {
         self.buckets
     }
 
-    /// Finds the used slot with this print whose chunk `is` the one.
+    /// Finds the used slot with this fingerprint whose chunk `is` the one.
     #[inline]
     pub(crate) fn find(
         &self,
         slabs: &Slabs,
-        print: Print,
+        fingerprint: Fingerprint,
         is: impl Fn(ChunkRef) -> bool,
     ) -> Result<(Slot, ChunkRef), Absent> {
         if self.buckets == 0 {
             return Err(Absent { ghosts: 0 });
         }
-        let mut at = self.address(slabs, self.bucket_of(print.bits));
+        let mut at = self.address(slabs, self.bucket_of(fingerprint.bits));
         loop {
             let line = Line::load(slabs, at);
-            let matches = line.matches(print.tag);
+            let matches = line.matches(fingerprint.tag);
             let mut candidates = matches & line.used();
             while candidates != 0 {
                 let number = candidates.trailing_zeros();
@@ -134,16 +134,16 @@ impl Index {
     pub(crate) fn insert(
         &mut self,
         slabs: &Slabs,
-        print: Print,
+        fingerprint: Fingerprint,
         chunk: ChunkRef,
     ) -> Result<(), IndexFull> {
         self.ensure_first(slabs)?;
         let entry = Entry {
-            tag: print.tag,
+            tag: fingerprint.tag,
             reference: chunk.0,
             ghost: false,
         };
-        let bucket = self.bucket_of(print.bits);
+        let bucket = self.bucket_of(fingerprint.bits);
         self.place(slabs, bucket, entry)?;
         self.items += 1;
         Ok(())
@@ -175,9 +175,13 @@ impl Index {
         self.items -= 1;
     }
 
-    /// Removes the ghost of this print, if there is one, and returns its epitaph.
-    pub(crate) fn take_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<Epitaph> {
-        let (slot, epitaph) = self.find_ghost(slabs, print)?;
+    /// Removes the ghost of this fingerprint, if there is one, and returns its epitaph.
+    pub(crate) fn take_ghost(
+        &mut self,
+        slabs: &Slabs,
+        fingerprint: Fingerprint,
+    ) -> Option<Epitaph> {
+        let (slot, epitaph) = self.find_ghost(slabs, fingerprint)?;
         let head = slabs.arena.load(slot.bucket);
         slabs
             .arena
@@ -185,27 +189,27 @@ impl Index {
         Some(epitaph)
     }
 
-    /// Notes on the ghost of this print, if there is one, that its item was asked for. Returns the
-    /// epitaph as it was before.
-    pub(crate) fn ask_ghost(&mut self, slabs: &Slabs, print: Print) -> Option<Epitaph> {
-        let (slot, epitaph) = self.find_ghost(slabs, print)?;
-        let asked = print.check << EPITAPH_BITS | epitaph.asked().bits();
+    /// Notes on the ghost of this fingerprint, if there is one, that its item was asked for.
+    /// Returns the epitaph as it was before.
+    pub(crate) fn ask_ghost(&mut self, slabs: &Slabs, fingerprint: Fingerprint) -> Option<Epitaph> {
+        let (slot, epitaph) = self.find_ghost(slabs, fingerprint)?;
+        let asked = fingerprint.check << EPITAPH_BITS | epitaph.asked().bits();
         set_reference(slabs, slot, asked);
         Some(epitaph)
     }
 
-    fn find_ghost(&self, slabs: &Slabs, print: Print) -> Option<(Slot, Epitaph)> {
+    fn find_ghost(&self, slabs: &Slabs, fingerprint: Fingerprint) -> Option<(Slot, Epitaph)> {
         if self.buckets == 0 {
             return None;
         }
-        let mut at = self.address(slabs, self.bucket_of(print.bits));
+        let mut at = self.address(slabs, self.bucket_of(fingerprint.bits));
         loop {
             let line = Line::load(slabs, at);
-            let mut candidates = line.matches(print.tag) & line.ghosts();
+            let mut candidates = line.matches(fingerprint.tag) & line.ghosts();
             while candidates != 0 {
                 let number = candidates.trailing_zeros();
                 let reference = line.reference(slabs, number);
-                if reference >> EPITAPH_BITS == print.check {
+                if reference >> EPITAPH_BITS == fingerprint.check {
                     let slot = Slot { bucket: at, number };
                     return Some((slot, Epitaph::from_reference(reference)));
                 }
@@ -537,8 +541,8 @@ mod tests {
         )
     }
 
-    fn print(chunk: u32) -> Print {
-        Print::new(hash(chunk), 0)
+    fn fingerprint(chunk: u32) -> Fingerprint {
+        Fingerprint::new(hash(chunk), 0)
     }
 
     #[test]
@@ -547,20 +551,22 @@ mod tests {
         let mut index = Index::default();
         let place_of = |chunk: ChunkRef| hash(chunk.0).place();
         for chunk in 1..20_000 {
-            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            index
+                .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
+                .unwrap();
             index.grow(&slabs, 0, place_of);
         }
         assert!(index.buckets() >= 20_000 / TARGET - 1);
         for chunk in 1..20_000 {
-            let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+            let found = index.find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk));
             let (slot, _) = found.unwrap_or_else(|_| panic!("chunk {chunk} is lost"));
             if chunk % 3 == 0 {
-                index.remove(&slabs, print(chunk).bits, slot);
+                index.remove(&slabs, fingerprint(chunk).bits, slot);
             }
         }
         let mut seen = HashMap::new();
         index.for_each(&slabs, |bucket, tag, chunk| {
-            assert_eq!(index.bucket_of(print(chunk.0).bits), bucket);
+            assert_eq!(index.bucket_of(fingerprint(chunk.0).bits), bucket);
             assert_eq!(tag, hash(chunk.0).tag());
             *seen.entry(chunk.0).or_insert(0) += 1;
         });
@@ -576,13 +582,15 @@ mod tests {
         let slabs = slabs();
         let mut index = Index::default();
         for chunk in 1..2_000 {
-            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            index
+                .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
+                .unwrap();
         }
         for chunk in 1..2_000 {
             let (slot, _) = index
-                .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
+                .find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk))
                 .expect("spilled, not lost");
-            index.remove(&slabs, print(chunk).bits, slot);
+            index.remove(&slabs, fingerprint(chunk).bits, slot);
         }
         assert_eq!(index.items(), 0);
     }
@@ -591,32 +599,36 @@ mod tests {
     fn ghosts_are_found_once_and_make_room_for_items() {
         let slabs = slabs();
         let mut index = Index::default();
-        index.insert(&slabs, print(5), ChunkRef(5)).unwrap();
-        let (slot, _) = index.find(&slabs, print(5), |_| true).unwrap();
+        index.insert(&slabs, fingerprint(5), ChunkRef(5)).unwrap();
+        let (slot, _) = index.find(&slabs, fingerprint(5), |_| true).unwrap();
         let epitaph = Epitaph::new(ClassId(7), Queue::Small, 33);
-        index.bury(&slabs, slot, print(5).check, epitaph);
-        let absent = index.find(&slabs, print(5), |_| true).unwrap_err();
+        index.bury(&slabs, slot, fingerprint(5).check, epitaph);
+        let absent = index.find(&slabs, fingerprint(5), |_| true).unwrap_err();
         assert_ne!(absent.ghosts, 0);
-        let asked = (0..2).map(|_| index.ask_ghost(&slabs, print(5)).unwrap());
+        let asked = (0..2).map(|_| index.ask_ghost(&slabs, fingerprint(5)).unwrap());
         assert!(asked.eq([epitaph, epitaph.asked()]));
-        let taken = index.take_ghost(&slabs, print(5));
+        let taken = index.take_ghost(&slabs, fingerprint(5));
         assert_eq!(taken, Some(epitaph.asked()));
-        assert_eq!(index.take_ghost(&slabs, print(5)), None);
-        assert_eq!(index.ask_ghost(&slabs, print(5)), None);
+        assert_eq!(index.take_ghost(&slabs, fingerprint(5)), None);
+        assert_eq!(index.ask_ghost(&slabs, fingerprint(5)), None);
 
         let same_bucket: Vec<u32> = (1..)
-            .filter(|&c| index.bucket_of(print(c).bits) == 3)
+            .filter(|&c| index.bucket_of(fingerprint(c).bits) == 3)
             .take(24)
             .collect();
         for &chunk in &same_bucket[..12] {
-            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
-            let (slot, _) = index
-                .find(&slabs, print(chunk), |c| c == ChunkRef(chunk))
+            index
+                .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
                 .unwrap();
-            index.bury(&slabs, slot, print(chunk).check, epitaph);
+            let (slot, _) = index
+                .find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk))
+                .unwrap();
+            index.bury(&slabs, slot, fingerprint(chunk).check, epitaph);
         }
         for &chunk in &same_bucket[12..] {
-            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            index
+                .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
+                .unwrap();
         }
         assert!(
             index.spill.is_empty(),

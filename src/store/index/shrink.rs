@@ -107,7 +107,7 @@ impl Index {
 mod tests {
     use super::*;
     use crate::base::hash::KeyHash;
-    use crate::store::index::Print;
+    use crate::store::index::Fingerprint;
     use crate::store::slab::{ClassTable, Geometry, INDEX, Spacing};
 
     fn slabs() -> Slabs {
@@ -130,8 +130,8 @@ mod tests {
         )
     }
 
-    fn print(chunk: u32) -> Print {
-        Print::new(hash(chunk), 0)
+    fn fingerprint(chunk: u32) -> Fingerprint {
+        Fingerprint::new(hash(chunk), 0)
     }
 
     fn used(slabs: &Slabs) -> u64 {
@@ -145,9 +145,11 @@ mod tests {
         let place_of = |chunk: ChunkRef| hash(chunk.0).place();
         for round in 0..3 {
             for chunk in 1..20_000 {
-                let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+                let found = index.find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk));
                 if found.is_err() {
-                    index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+                    index
+                        .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
+                        .unwrap();
                     index.grow(&slabs, 0, place_of);
                 }
             }
@@ -155,9 +157,9 @@ mod tests {
             assert!(!index.merge(&slabs), "it is full");
             let kept = |chunk: u32| chunk.is_multiple_of(50 + round);
             for chunk in (1..20_000).filter(|&chunk| !kept(chunk)) {
-                let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+                let found = index.find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk));
                 let (slot, _) = found.expect("it is there");
-                index.remove(&slabs, print(chunk).bits, slot);
+                index.remove(&slabs, fingerprint(chunk).bits, slot);
                 if chunk % 3 == 0 {
                     index.merge(&slabs);
                 }
@@ -170,12 +172,12 @@ mod tests {
                 used(&slabs)
             );
             for chunk in (1..20_000).filter(|&chunk| kept(chunk)) {
-                let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+                let found = index.find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk));
                 assert!(found.is_ok(), "{chunk}");
             }
             let mut items = 0;
             index.for_each(&slabs, |bucket, _, chunk| {
-                assert_eq!(index.bucket_of(print(chunk.0).bits), bucket);
+                assert_eq!(index.bucket_of(fingerprint(chunk.0).bits), bucket);
                 items += 1;
             });
             assert_eq!(items, index.items());
@@ -187,7 +189,9 @@ mod tests {
         let slabs = slabs();
         let mut index = Index::default();
         for chunk in 1..400 {
-            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            index
+                .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
+                .unwrap();
             index.grow(&slabs, 0, |chunk| hash(chunk.0).place());
         }
         let buckets = index.buckets();
@@ -195,21 +199,23 @@ mod tests {
         let last = buckets - 1;
         let pair = [last, last - (1 << last.ilog2())];
         let same: Vec<u32> = (1_000..)
-            .filter(|&chunk| pair.contains(&index.bucket_of(print(chunk).bits)))
+            .filter(|&chunk| pair.contains(&index.bucket_of(fingerprint(chunk).bits)))
             .take(60)
             .collect();
         for &chunk in &same {
-            index.insert(&slabs, print(chunk), ChunkRef(chunk)).unwrap();
+            index
+                .insert(&slabs, fingerprint(chunk), ChunkRef(chunk))
+                .unwrap();
         }
         for chunk in 1..400 {
-            let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+            let found = index.find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk));
             let (slot, _) = found.expect("it is there");
-            index.remove(&slabs, print(chunk).bits, slot);
+            index.remove(&slabs, fingerprint(chunk).bits, slot);
         }
         while index.merge(&slabs) {}
         assert!(index.buckets() < buckets);
         for &chunk in &same {
-            let found = index.find(&slabs, print(chunk), |c| c == ChunkRef(chunk));
+            let found = index.find(&slabs, fingerprint(chunk), |c| c == ChunkRef(chunk));
             assert!(found.is_ok(), "{chunk}");
         }
     }

@@ -39,9 +39,9 @@ pub(crate) mod state {
     /// In the main part of its class; otherwise in the small queue.
     pub(crate) const MAIN: u16 = 1 << 1;
     /// Hits counted for eviction, 0 to 3, by the queue's own rule (see `policy`): two bits.
-    pub(crate) const FREQ: u16 = 3 << 2;
+    pub(crate) const HITS: u16 = 3 << 2;
     /// One hit.
-    pub(crate) const FREQ_ONE: u16 = 1 << 2;
+    pub(crate) const HIT: u16 = 1 << 2;
     /// Fetched since it was stored.
     pub(crate) const FETCHED: u16 = 1 << 4;
     /// Marked stale by an invalidation.
@@ -187,12 +187,12 @@ impl Header {
 
     /// Hits counted for eviction.
     #[inline]
-    pub(crate) fn freq(self) -> u16 {
-        (self.state & state::FREQ) >> state::FREQ_ONE.trailing_zeros()
+    pub(crate) fn hits(self) -> u16 {
+        (self.state & state::HITS) >> state::HIT.trailing_zeros()
     }
 
-    pub(crate) fn with_freq(mut self, freq: u16) -> Self {
-        self.state = self.state & !state::FREQ | freq << state::FREQ_ONE.trailing_zeros();
+    pub(crate) fn with_hits(mut self, hits: u16) -> Self {
+        self.state = self.state & !state::HITS | hits << state::HIT.trailing_zeros();
         self
     }
 
@@ -211,11 +211,11 @@ impl Header {
     /// Records an access: one more in the frequency, accessed now.
     #[inline]
     pub(crate) fn accessed(mut self, now: Now) -> Self {
-        if self.freq() < 3 {
-            self.state += state::FREQ_ONE;
+        if self.hits() < 3 {
+            self.state += state::HIT;
             // The first hit in the main queue proves the item, and is its first chance too.
-            if self.state & (state::MAIN | state::FREQ) == state::MAIN | state::FREQ_ONE {
-                self.state += state::FREQ_ONE;
+            if self.state & (state::MAIN | state::HITS) == state::MAIN | state::HIT {
+                self.state += state::HIT;
             }
         }
         self.access = access_at(now);
@@ -231,7 +231,7 @@ impl Header {
     /// Whether it was promoted after one hit and has not been hit since.
     #[inline]
     pub(crate) fn is_on_trial(self) -> bool {
-        self.state & (state::MAIN | state::FREQ) == state::MAIN
+        self.state & (state::MAIN | state::HITS) == state::MAIN
     }
 
     /// Bytes between the header and the value's first byte.
@@ -586,7 +586,7 @@ mod tests {
         let mut header = Header::unpack(0, 0);
         for expected in [1, 2, 3, 3] {
             header = header.touched(Now::at_second(9));
-            assert_eq!(header.freq(), expected);
+            assert_eq!(header.hits(), expected);
         }
         assert!(header.has(state::FETCHED) && !header.has(state::STALE));
         assert_eq!(header.idle_seconds(Now::at_second(11)), 2);

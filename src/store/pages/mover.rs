@@ -192,7 +192,7 @@ pub(crate) fn vacate(
 ) -> Vacated {
     let table = seat.table;
     let slabs = &table.slabs;
-    let print = table.print(hash);
+    let fingerprint = table.fingerprint(hash);
     let (mut stripe, found) = table.item_in(head, hash);
     let Some(found) = found else {
         return Vacated::Nothing;
@@ -201,7 +201,7 @@ pub(crate) fn vacate(
         return Vacated::Stays(Busy::Sending);
     }
     if stripe.is_dead(slabs, head, found.header, now) {
-        return Vacated::Dead(stripe.unlink(slabs, print.bits, found));
+        return Vacated::Dead(stripe.unlink(slabs, fingerprint.bits, found));
     }
     // The chunk was read before the lock was held: its owner may be another item now.
     if !holds(slabs, found, chunk) {
@@ -214,7 +214,7 @@ pub(crate) fn vacate(
     };
     match moved {
         Vacated::Stays(Busy::NoMemory) if evict => {
-            Vacated::Evicted(stripe.unlink(slabs, print.bits, found))
+            Vacated::Evicted(stripe.unlink(slabs, fingerprint.bits, found))
         }
         moved => moved,
     }

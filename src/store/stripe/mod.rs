@@ -5,7 +5,7 @@ pub(crate) mod marks;
 use crate::base::clock::Now;
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::store::index::bucket::Slot;
-use crate::store::index::{Absent, Index, Print};
+use crate::store::index::{Absent, Fingerprint, Index};
 use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
@@ -57,8 +57,13 @@ pub(crate) struct Found {
 impl Stripe {
     /// The item with this key, dead or alive.
     #[inline]
-    pub(crate) fn look(&self, slabs: &Slabs, key: Key<'_>, print: Print) -> Result<Found, Absent> {
-        let (slot, chunk) = self.seek(slabs, key, print)?;
+    pub(crate) fn look(
+        &self,
+        slabs: &Slabs,
+        key: Key<'_>,
+        fingerprint: Fingerprint,
+    ) -> Result<Found, Absent> {
+        let (slot, chunk) = self.seek(slabs, key, fingerprint)?;
         Ok(Found {
             slot,
             chunk,
@@ -72,16 +77,21 @@ impl Stripe {
         &self,
         slabs: &Slabs,
         key: Key<'_>,
-        print: Print,
+        fingerprint: Fingerprint,
     ) -> Result<(Slot, ChunkRef), Absent> {
         let is_it = |chunk| slabs.has_key(chunk, key);
-        self.index.find(slabs, print, is_it)
+        self.index.find(slabs, fingerprint, is_it)
     }
 
-    /// The item in `chunk`, if that is one with this print.
-    pub(crate) fn item_in(&self, slabs: &Slabs, print: Print, chunk: ChunkRef) -> Option<Found> {
+    /// The item in `chunk`, if that is one with this fingerprint.
+    pub(crate) fn item_in(
+        &self,
+        slabs: &Slabs,
+        fingerprint: Fingerprint,
+        chunk: ChunkRef,
+    ) -> Option<Found> {
         let is_it = |other| other == chunk;
-        let (slot, chunk) = self.index.find(slabs, print, is_it).ok()?;
+        let (slot, chunk) = self.index.find(slabs, fingerprint, is_it).ok()?;
         Some(Found {
             slot,
             chunk,

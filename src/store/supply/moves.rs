@@ -547,9 +547,9 @@ mod tests {
         let table = &store.table;
         let gone = {
             let mut stripe = table.stripe(key.hash.place());
-            let print = table.print(key.hash);
-            let found = stripe.look(&table.slabs, key.key, print).unwrap();
-            stripe.unlink(&table.slabs, print.bits, found)
+            let fingerprint = table.fingerprint(key.hash);
+            let found = stripe.look(&table.slabs, key.key, fingerprint).unwrap();
+            stripe.unlink(&table.slabs, fingerprint.bits, found)
         };
         // It is sent before it is counted out, and others need the page.
         drop(pin);

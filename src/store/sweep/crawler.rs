@@ -159,7 +159,7 @@ fn check_item(seat: Seat<'_>, chunk: ChunkRef, hash: KeyHash, now: Now) {
     if !stripe.is_dead(&table.slabs, chunk, found.header, now) {
         return stripe.limit_age(&table.slabs, found);
     }
-    let gone = stripe.unlink(&table.slabs, table.print(hash).bits, found);
+    let gone = stripe.unlink(&table.slabs, table.fingerprint(hash).bits, found);
     drop(stripe);
     seat.tallies(gone.class).crawler_reclaimed.add(1);
     seat.drop_dead(gone);

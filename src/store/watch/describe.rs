@@ -159,8 +159,8 @@ impl Store {
             let chunks = successors(Some(item), next).count();
             _ = write!(word, "[{chunks}]");
         }
-        if header.is_main() || header.freq() > 0 {
-            _ = write!(word, "/{}", header.freq());
+        if header.is_main() || header.hits() > 0 {
+            _ = write!(word, "/{}", header.hits());
         }
         word
     }

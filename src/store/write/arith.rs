@@ -104,7 +104,7 @@ fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> 
     let table = writer.table();
     let place = key.hash.place();
     let mut stripe = table.stripe(place);
-    let found = stripe.look(&table.slabs, key.key, table.print(key.hash));
+    let found = stripe.look(&table.slabs, key.key, table.fingerprint(key.hash));
     let absent = found.err();
     let Some(found) = stripe.alive(key.key, found, now) else {
         if absent.is_some_and(|absent| absent.may_have_a_ghost()) {

@@ -14,16 +14,16 @@ pub(crate) fn delete(
 ) -> Deleted {
     let table = seat.table;
     let place = key.hash.place();
-    let print = table.print(key.hash);
+    let fingerprint = table.fingerprint(key.hash);
     let mut stripe = table.stripe(place);
-    let Ok(found) = stripe.look(&table.slabs, key.key, print) else {
+    let Ok(found) = stripe.look(&table.slabs, key.key, fingerprint) else {
         return Deleted::NotFound;
     };
     let dead = stripe.death(key.key, found.header, now).is_some();
     if !dead && compare.is_some_and(|id| id != table.cas_id(place, found.chunk, found.header)) {
         return Deleted::Exists;
     }
-    let gone = stripe.unlink(&table.slabs, print.bits, found);
+    let gone = stripe.unlink(&table.slabs, fingerprint.bits, found);
     drop(stripe);
     if dead {
         seat.drop_dead(gone);

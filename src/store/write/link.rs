@@ -168,8 +168,8 @@ fn try_link(
 ) -> Result<Placed, IndexFull> {
     let table = seat.table;
     let slabs = &table.slabs;
-    let print = table.print(key.hash);
-    let found = stripe.look(slabs, key.key, print);
+    let fingerprint = table.fingerprint(key.hash);
+    let found = stripe.look(slabs, key.key, fingerprint);
     let live = stripe.alive(key.key, found, now);
     if linking.over.is_some() && linking.over != live.map(|found| found.header.high) {
         return Ok(Placed::Changed);
@@ -182,7 +182,7 @@ fn try_link(
         }
     };
     let ghost = match found {
-        Err(absent) if absent.may_have_a_ghost() => stripe.index.take_ghost(slabs, print),
+        Err(absent) if absent.may_have_a_ghost() => stripe.index.take_ghost(slabs, fingerprint),
         _ => None,
     };
     let mut header = slabs.header(linking.chunk);
@@ -190,7 +190,7 @@ fn try_link(
     header = header_over(header, live.map(|found| found.header), linking);
     if ghost.is_some_and(|epitaph| belongs_to_main(table, linking.chunk, epitaph)) {
         // Asked for again, so proven.
-        header.state |= state::MAIN | state::FREQ_ONE;
+        header.state |= state::MAIN | state::HIT;
     }
     if stale {
         keep_of_stale(&mut header, live.map(|found| found.header));
@@ -225,7 +225,7 @@ fn insert(
     let buckets = stripe.index.buckets();
     let inserted = stripe
         .index
-        .insert(&table.slabs, table.print(key.hash), chunk);
+        .insert(&table.slabs, table.fingerprint(key.hash), chunk);
     if inserted.is_err() {
         let unlinked = Header {
             state: header.state & !(state::LINKED | state::MAIN),
@@ -274,7 +274,7 @@ pub(crate) fn header_over(mut new: Header, old: Option<Header>, linking: &Linkin
     let mut kept = 0;
     if let Some(old) = old {
         let heritage = linking.heritage;
-        kept = old.state & (heritage.state | state::MAIN | state::FREQ);
+        kept = old.state & (heritage.state | state::MAIN | state::HITS);
         if heritage.expiry {
             new.low = old.low;
         }

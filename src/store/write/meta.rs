@@ -42,10 +42,10 @@ pub(crate) fn meta_fetch<R>(
     let mut created = None;
     loop {
         let table = writer.table();
-        let print = table.print(key.hash);
+        let fingerprint = table.fingerprint(key.hash);
         let mut stripe = table.stripe(key.hash.place());
         let mut miss = Miss::Absent;
-        match stripe.look(&table.slabs, key.key, print) {
+        match stripe.look(&table.slabs, key.key, fingerprint) {
             Ok(found) => match stripe.death(key.key, found.header, now) {
                 None => {
                     let created = created == Some(found.header.high);
@@ -60,7 +60,7 @@ pub(crate) fn meta_fetch<R>(
                 }
                 Some(death) => {
                     miss = death;
-                    let dead = stripe.unlink(&table.slabs, print.bits, found);
+                    let dead = stripe.unlink(&table.slabs, fingerprint.bits, found);
                     drop(stripe);
                     writer.seat.drop_dead(dead);
                 }
@@ -204,7 +204,7 @@ fn try_meta_delete(
     let table = writer.table();
     let place = key.hash.place();
     let mut stripe = table.stripe(place);
-    let found = stripe.look(&table.slabs, key.key, table.print(key.hash));
+    let found = stripe.look(&table.slabs, key.key, table.fingerprint(key.hash));
     let found = stripe.alive(key.key, found, now).ok_or(Deleted::NotFound)?;
     let id = table.cas_id(place, found.chunk, found.header);
     if how

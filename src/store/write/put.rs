@@ -87,7 +87,7 @@ fn put_in_place(
     let table = writer.table();
     let place = key.hash.place();
     let mut stripe = table.stripe(place);
-    let found = stripe.look(&table.slabs, key.key, table.print(key.hash));
+    let found = stripe.look(&table.slabs, key.key, table.fingerprint(key.hash));
     let live = stripe.alive(key.key, found, now);
     let stale = match check(table, place, live.as_ref(), request) {
         Verdict::Store { stale } => stale,

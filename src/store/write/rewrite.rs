@@ -159,7 +159,7 @@ fn base_to_extend(
     let table = writer.table();
     let place = key.hash.place();
     let mut stripe = table.stripe(place);
-    let found = stripe.look(&table.slabs, key.key, table.print(key.hash));
+    let found = stripe.look(&table.slabs, key.key, table.fingerprint(key.hash));
     let live = stripe.alive(key.key, found, now);
     let checked = StoreRequest {
         compare: request.compare.filter(|&id| id != 0),
