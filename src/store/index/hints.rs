@@ -93,33 +93,12 @@ fn row_bits(limit: u64, stripe_bits: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::hash::KeyHash;
-    use crate::store::index::Fingerprint;
-    use crate::store::slab::{ClassTable, Geometry, Spacing};
-
-    fn slabs() -> Slabs {
-        let spacing = Spacing {
-            factor: None,
-            chunk_min: None,
-            unit: 8,
-            sparse: false,
-            page_size: 64 << 10,
-        };
-        Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing), 0).unwrap()
-    }
-
-    /// Chunk numbers stand for keys; this is their hash.
-    fn hash(chunk: u32) -> KeyHash {
-        KeyHash::from_raw(
-            u64::from(chunk)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(17),
-        )
-    }
+    use crate::store::index::{Fingerprint, hash};
+    use crate::store::slab::slabs_of;
 
     #[test]
     fn buckets_are_where_the_index_has_them_until_a_row_is_full() {
-        let slabs = slabs();
+        let slabs = slabs_of(8 << 20, 0);
         let hints = Hints::new(1 << 20, 1);
         let (mut index, mut wrong) = (Index::default(), 0);
         for chunk in 1..20_000 {

@@ -514,40 +514,32 @@ impl Absent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct IndexFull;
 
+/// The hash of a key that a chunk's number stands for.
+#[cfg(test)]
+fn hash(chunk: u32) -> KeyHash {
+    KeyHash::from_raw(
+        u64::from(chunk)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(17),
+    )
+}
+
+/// The fingerprint of such a key in a store of one stripe.
+#[cfg(test)]
+fn fingerprint(chunk: u32) -> Fingerprint {
+    Fingerprint::new(hash(chunk), 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::store::outcome::ClassId;
-    use crate::store::slab::{ClassTable, Geometry, Queue, Spacing};
+    use crate::store::slab::{Queue, slabs_of};
     use std::collections::HashMap;
-
-    fn slabs() -> Slabs {
-        let spacing = Spacing {
-            factor: None,
-            chunk_min: None,
-            unit: 8,
-            sparse: false,
-            page_size: 64 << 10,
-        };
-        Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing), 0).unwrap()
-    }
-
-    /// Chunk numbers stand for keys; this is their hash.
-    fn hash(chunk: u32) -> KeyHash {
-        KeyHash::from_raw(
-            u64::from(chunk)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(17),
-        )
-    }
-
-    fn fingerprint(chunk: u32) -> Fingerprint {
-        Fingerprint::new(hash(chunk), 0)
-    }
 
     #[test]
     fn everything_put_in_is_found_while_it_grows_and_shrinks() {
-        let slabs = slabs();
+        let slabs = slabs_of(8 << 20, 0);
         let mut index = Index::default();
         let place_of = |chunk: ChunkRef| hash(chunk.0).place();
         for chunk in 1..20_000 {
@@ -579,7 +571,7 @@ mod tests {
 
     #[test]
     fn buckets_spill_when_they_may_not_split() {
-        let slabs = slabs();
+        let slabs = slabs_of(8 << 20, 0);
         let mut index = Index::default();
         for chunk in 1..2_000 {
             index
@@ -597,7 +589,7 @@ mod tests {
 
     #[test]
     fn ghosts_are_found_once_and_make_room_for_items() {
-        let slabs = slabs();
+        let slabs = slabs_of(8 << 20, 0);
         let mut index = Index::default();
         index.insert(&slabs, fingerprint(5), ChunkRef(5)).unwrap();
         let (slot, _) = index.find(&slabs, fingerprint(5), |_| true).unwrap();

@@ -106,33 +106,8 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::hash::KeyHash;
-    use crate::store::index::Fingerprint;
-    use crate::store::slab::{ClassTable, Geometry, INDEX, Spacing};
-
-    fn slabs() -> Slabs {
-        let spacing = Spacing {
-            factor: None,
-            chunk_min: None,
-            unit: 8,
-            sparse: false,
-            page_size: 64 << 10,
-        };
-        Slabs::new(Geometry::for_limit(8 << 20), ClassTable::new(spacing), 0).unwrap()
-    }
-
-    /// Chunk numbers stand for keys; this is their hash.
-    fn hash(chunk: u32) -> KeyHash {
-        KeyHash::from_raw(
-            u64::from(chunk)
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(17),
-        )
-    }
-
-    fn fingerprint(chunk: u32) -> Fingerprint {
-        Fingerprint::new(hash(chunk), 0)
-    }
+    use crate::store::index::{fingerprint, hash};
+    use crate::store::slab::{INDEX, slabs_of};
 
     fn used(slabs: &Slabs) -> u64 {
         slabs.used_locked(&slabs.lock(INDEX), INDEX)
@@ -140,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_found_while_buckets_are_merged_and_split_again() {
-        let slabs = slabs();
+        let slabs = slabs_of(8 << 20, 0);
         let mut index = Index::default();
         let place_of = |chunk: ChunkRef| hash(chunk.0).place();
         for round in 0..3 {
@@ -186,7 +161,7 @@ mod tests {
 
     #[test]
     fn many_items_of_one_bucket_are_merged_into_spill_buckets() {
-        let slabs = slabs();
+        let slabs = slabs_of(8 << 20, 0);
         let mut index = Index::default();
         for chunk in 1..400 {
             index

@@ -509,3 +509,16 @@ impl Slabs {
         won.is_ok()
     }
 }
+
+/// Memory with a limit of `bytes` and room for `most`, cut as small stores cut theirs.
+#[cfg(test)]
+pub(crate) fn slabs_of(bytes: u64, most: u64) -> Slabs {
+    let spacing = Spacing {
+        factor: None,
+        chunk_min: None,
+        unit: 8,
+        sparse: false,
+        page_size: 64 << 10,
+    };
+    Slabs::new(Geometry::for_limit(bytes), ClassTable::new(spacing), most).expect("memory is there")
+}

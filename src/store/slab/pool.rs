@@ -168,27 +168,11 @@ impl Slabs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::slab::{ClassTable, Geometry, Spacing};
-
-    fn slabs(bytes: u64) -> Slabs {
-        let spacing = Spacing {
-            factor: None,
-            chunk_min: None,
-            unit: 8,
-            sparse: false,
-            page_size: 64 << 10,
-        };
-        Slabs::new(
-            Geometry::for_limit(bytes),
-            ClassTable::new(spacing),
-            4 << 20,
-        )
-        .unwrap()
-    }
+    use crate::store::slab::slabs_of;
 
     #[test]
     fn a_raised_limit_gives_more_pages_up_to_what_is_reserved() {
-        let slabs = slabs(1 << 20);
+        let slabs = slabs_of(1 << 20, 4 << 20);
         let start = slabs.page_limit();
         let mut taken = 0;
         while slabs.take_page().is_some() {
@@ -207,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_lowered_limit_makes_free_pages_cold_and_cold_ones_serve_again() {
-        let slabs = slabs(1 << 20);
+        let slabs = slabs_of(1 << 20, 4 << 20);
         let pages: Vec<PageId> = std::iter::from_fn(|| slabs.take_page()).collect();
         slabs.arena.store(0, 7);
         assert!(slabs.set_page_limit(4));

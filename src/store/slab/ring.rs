@@ -283,18 +283,7 @@ fn decode(bytes: u64, from: u32) -> (RingEntry, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::slab::{ClassTable, Geometry, Spacing};
-
-    fn slabs() -> Slabs {
-        let spacing = Spacing {
-            factor: None,
-            chunk_min: None,
-            unit: 8,
-            sparse: false,
-            page_size: 64 << 10,
-        };
-        Slabs::new(Geometry::for_limit(1 << 20), ClassTable::new(spacing), 1).unwrap()
-    }
+    use crate::store::slab::slabs_of;
 
     /// The nth entry: near the one before, or far from it.
     fn entry(n: u32) -> RingEntry {
@@ -326,7 +315,7 @@ mod tests {
 
     #[test]
     fn entries_come_out_in_the_order_they_went_in() {
-        let slabs = slabs();
+        let slabs = slabs_of(1 << 20, 1);
         let mut ring = Ring::default();
         let (mut pushed, mut popped) = (0, 0);
         for round in 0..200 {
@@ -349,7 +338,7 @@ mod tests {
 
     #[test]
     fn sweeps_drop_what_is_stale_and_keep_the_order() {
-        let slabs = slabs();
+        let slabs = slabs_of(1 << 20, 1);
         let mut ring = Ring::default();
         let live = |n: u32| n % 3 != 1;
         let marks: Vec<RingEntry> = (0..5_000).map(entry).collect();
