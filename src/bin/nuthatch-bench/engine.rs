@@ -10,8 +10,8 @@
 
 use crate::failure::Failure;
 use crate::load::{Chooser, Content, KEY_SIZE_MAX, Part};
+use crate::plan::{Plan, Workload};
 use crate::replies::{Asked, Replies};
-use crate::run::{Plan, Workload};
 use crate::socket::Stream;
 use crate::tally::Tally;
 use crate::wire::{HEAD_MAX, Wire};
@@ -119,7 +119,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::during("write")(error)),
+                Err(error) => return Err(Failure::during("write to the server")(error)),
             }
         }
         Ok(())
@@ -255,7 +255,7 @@ impl<'p> Engine<'p> {
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::during("read")(error)),
+                Err(error) => return Err(Failure::during("read from the server")(error)),
             };
             self.tally.bytes_received += count as u64;
             let input = &self.input[..kept + count];

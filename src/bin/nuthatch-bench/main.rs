@@ -21,6 +21,8 @@ mod load;
 mod login;
 mod operation;
 mod options;
+mod plan;
+mod progress;
 mod random;
 mod replay;
 mod replies;
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
 fn act(action: Action) -> Result<ExitCode, Failure> {
     match action {
         Action::Run { plan, json } => {
-            let outcome = plan.run()?;
+            let outcome = run::measure(&plan, "run")?;
             if json {
                 println!("{}", report::json(&outcome));
             } else {

@@ -3,8 +3,8 @@
 use crate::failure::Failure;
 use crate::load::{Choice, Content, KEY_SIZE_MAX, ValueSize};
 use crate::login::Login;
+use crate::plan::{Plan, Workload};
 use crate::replay::Replay;
-use crate::run::{Plan, Workload};
 use crate::socket::{Address, Peer};
 use crate::trace::{Kind, Synthesis, Value};
 use crate::wire::{Protocol, Wire};

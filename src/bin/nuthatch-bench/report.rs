@@ -1,7 +1,8 @@
 //! Results as a page to read or as one JSON object.
 
 use crate::histogram::Histogram;
-use crate::run::{Outcome, Plan, Workload};
+use crate::plan::{Plan, Workload};
+use crate::run::Outcome;
 use std::fmt::Write;
 
 const PERCENTILES: [(f64, &str); 5] = [

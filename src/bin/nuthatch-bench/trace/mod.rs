@@ -30,146 +30,29 @@
 //! | daynight | two sets of popular keys, fetched in turns of 2 memory-fulls of requests |
 //! | zigzag | 2 memory-fulls are fetched to and fro |
 //!
-//! A [`MARK`] stands where a warm-up ends: half-way through the gets of once and reads, before the
-//! gets of newest and abandoned, and after a fifth of mix, updates, feeds and counters.
+//! A [`MARK`](crate::replay::MARK) stands where a warm-up ends: half-way through the gets of once
+//! and reads, before the gets of newest and abandoned, and after a fifth of mix, updates, feeds and
+//! counters.
 
+mod kind;
+mod lines;
 mod popular;
 mod scenes;
+mod synthesis;
+
+pub(crate) use kind::{Kind, Value};
+pub(crate) use synthesis::Synthesis;
 
 use crate::failure::Failure;
-use crate::operation::Operation;
-use crate::random::{Random, Zipf, mix, normal};
-use crate::replay::MARK;
-use std::io::{self, BufWriter, ErrorKind, Write};
-
-/// What a trace is like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Zipf,
-    Drift,
-    Ttl,
-    Sizes,
-    Shift,
-    Newest,
-    Once,
-    Reads,
-    Mix,
-    Abandoned,
-    Updates,
-    Feeds,
-    Counters,
-    Loop,
-    Scan,
-    Switch,
-    DayNight,
-    Zigzag,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 18] = [
-        Self::Zipf,
-        Self::Drift,
-        Self::Ttl,
-        Self::Sizes,
-        Self::Shift,
-        Self::Newest,
-        Self::Once,
-        Self::Reads,
-        Self::Mix,
-        Self::Abandoned,
-        Self::Updates,
-        Self::Feeds,
-        Self::Counters,
-        Self::Loop,
-        Self::Scan,
-        Self::Switch,
-        Self::DayNight,
-        Self::Zigzag,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Zipf => "zipf",
-            Self::Drift => "drift",
-            Self::Ttl => "ttl",
-            Self::Sizes => "sizes",
-            Self::Shift => "shift",
-            Self::Newest => "newest",
-            Self::Once => "once",
-            Self::Reads => "reads",
-            Self::Mix => "mix",
-            Self::Abandoned => "abandoned",
-            Self::Updates => "updates",
-            Self::Feeds => "feeds",
-            Self::Counters => "counters",
-            Self::Loop => "loop",
-            Self::Scan => "scan",
-            Self::Switch => "switch",
-            Self::DayNight => "daynight",
-            Self::Zigzag => "zigzag",
-        }
-    }
-
-    /// Whether it is made of sizes, so that no other can be asked for.
-    pub(crate) fn has_own_sizes(self) -> bool {
-        matches!(self, Self::Sizes | Self::Shift)
-    }
-}
-
-/// How large the values are. A key has the same size at all times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value {
-    /// Small objects: lognormal with a median of 150 bytes.
-    Small,
-    /// So many bytes each.
-    Fixed(u64),
-    /// Lognormal from tens of bytes to some KB; 495 bytes on average.
-    Mix,
-}
-
-/// A trace to make.
-#[derive(Clone, Debug)]
-pub(crate) struct Synthesis {
-    pub(crate) kind: Kind,
-    pub(crate) requests: u64,
-    pub(crate) keys: u64,
-    /// Items of one memory-full.
-    pub(crate) full: u64,
-    /// Memory-fulls that are set between the set of a key and its get.
-    pub(crate) delay: f64,
-    /// Memory-fulls that are set before the newest are got.
-    pub(crate) times: f64,
-    pub(crate) value: Value,
-    pub(crate) seed: u64,
-}
-
-/// One line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Request {
-    key: u64,
-    size: u64,
-    ttl_s: Option<u32>,
-    operation: Operation,
-}
-
-impl Request {
-    fn fetch(key: u64, size: u64) -> Self {
-        Self {
-            key,
-            size,
-            ttl_s: None,
-            operation: Operation::Fetch,
-        }
-    }
-}
-
-/// Popularity of the keys that come again; production caches lie between 0.6 and 1.2.
-const EXPONENT: f64 = 0.9;
+use crate::random::{Random, Zipf};
+use lines::Lines;
+use std::io::{self, ErrorKind, Write};
+use synthesis::EXPONENT;
 
 impl Synthesis {
     pub(crate) fn write(&self, out: impl Write) -> Result<(), Failure> {
-        let mut lines = Lines(BufWriter::new(out));
-        let result = self.write_lines(&mut lines).and_then(|()| lines.0.flush());
+        let mut lines = Lines::new(out);
+        let result = self.write_lines(&mut lines).and_then(|()| lines.flush());
         match result {
             // A reader that has seen enough (`| head`) is no failure.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -191,55 +74,13 @@ impl Synthesis {
             _ => self.write_scene(lines, &mut random),
         }
     }
-
-    fn size(&self, key: u64) -> u64 {
-        match self.value {
-            Value::Small => lognormal(self.of(key), 150.0, 0.8),
-            Value::Fixed(size) => size,
-            Value::Mix => lognormal(self.of(key), 300.0, 1.0).clamp(10, 8000),
-        }
-    }
-
-    /// A number that belongs to a key of this trace.
-    fn of(&self, key: u64) -> u64 {
-        mix(key ^ mix(self.seed))
-    }
-}
-
-/// Where lines go.
-struct Lines<W>(W);
-
-impl<W: Write> Lines<W> {
-    fn put(&mut self, request: Request) -> io::Result<()> {
-        let Request {
-            key,
-            size,
-            ttl_s,
-            operation,
-        } = request;
-        write!(self.0, "{key} {size}")?;
-        match (ttl_s, operation) {
-            (None, Operation::Fetch) => {}
-            (Some(ttl_s), Operation::Fetch) => write!(self.0, " {ttl_s}")?,
-            (ttl_s, operation) => {
-                write!(self.0, " {} {}", ttl_s.unwrap_or(0), operation.name())?;
-            }
-        }
-        self.0.write_all(b"\n")
-    }
-
-    fn mark(&mut self) -> io::Result<()> {
-        writeln!(self.0, "{MARK}")
-    }
-}
-
-fn lognormal(seed: u64, median: f64, sigma: f64) -> u64 {
-    ((median * (sigma * normal(seed)).exp()) as u64).clamp(1, 900_000)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operation::Operation;
+    use crate::replay::MARK;
 
     use std::collections::{HashMap, HashSet};
 

@@ -1,6 +1,8 @@
 //! The kinds whose lines are drawn one by one: popular keys fetched, beside what disturbs a cache.
 
-use super::{Kind, Request, Synthesis, lognormal};
+use super::kind::Kind;
+use super::lines::Request;
+use super::synthesis::{Synthesis, lognormal};
 use crate::random::Random;
 
 /// Keys that come once are numbered from here, scans from there: they never meet the others.

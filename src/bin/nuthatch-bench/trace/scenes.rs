@@ -4,7 +4,9 @@
 //! Keys are small numbers, so that they are short: popular keys, then those that take their place,
 //! then the keys that are new.
 
-use super::{EXPONENT, Kind, Lines, Request, Synthesis};
+use super::kind::Kind;
+use super::lines::{Lines, Request};
+use super::synthesis::{EXPONENT, Synthesis};
 use crate::operation::Operation;
 use crate::random::{Random, Zipf};
 use std::cmp::Reverse;

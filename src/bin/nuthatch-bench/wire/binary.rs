@@ -5,7 +5,7 @@
 //!   8-11 length of all that follows  12-15 opaque  16-23 CAS
 //! ```
 
-use super::{Head, Kind};
+use super::head::{Head, Kind};
 
 const HEADER_LEN: usize = 24;
 const REQUEST: u8 = 0x80;

@@ -10,10 +10,11 @@
 //! Only the head of a reply is looked at; the value that follows is counted, not searched.
 
 mod binary;
+mod head;
 mod meta;
 pub(crate) mod text;
 
-use std::ops::Range;
+pub(crate) use head::{Head, Kind};
 
 /// Longer heads than this are no reply to what we ask: the longest holds a key of 250 bytes.
 pub(crate) const HEAD_MAX: usize = 2048;
@@ -27,52 +28,6 @@ pub(crate) enum Protocol {
     Meta,
     /// 24-byte headers.
     Binary,
-}
-
-/// What a head announces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A value follows.
-    Value,
-    /// No more values for this get.
-    End,
-    /// A value was stored.
-    Stored,
-    /// Something else was done: an item deleted, a number counted up. In text only.
-    Done,
-    /// Nothing was done, because an item was there, or because none was. In text only.
-    NotDone,
-    /// Anything else.
-    Error,
-}
-
-/// The head of a reply.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Head {
-    pub(crate) kind: Kind,
-    /// Bytes of the head itself.
-    pub(crate) len: usize,
-    /// Bytes that follow it and belong to it.
-    pub(crate) body_len: usize,
-    /// The part of the body that is the value; the rest is a line's ending.
-    pub(crate) value_len: usize,
-    /// Where in the head the key stands, if the reply names it.
-    pub(crate) key: Option<Range<usize>>,
-    /// Whether the request is answered when the body has come.
-    pub(crate) ends: bool,
-}
-
-impl Head {
-    fn line(kind: Kind, len: usize) -> Self {
-        Self {
-            kind,
-            len,
-            body_len: 0,
-            value_len: 0,
-            key: None,
-            ends: true,
-        }
-    }
 }
 
 /// A protocol together with what its replies depend on.

@@ -1,6 +1,6 @@
 //! The classic text protocol.
 
-use super::{Head, Kind};
+use super::head::{Head, Kind};
 use memchr::memchr;
 use nuthatch::base::number::{parse_u64, push_decimal, usize_from};
 
