@@ -3,7 +3,7 @@
 //! # Map
 //!
 //! The crate is a stack. A layer may import the layers printed below it and nothing else;
-//! `tests/tidy.rs` fails when one reaches up or sideways.
+//! `tests/tidy/main.rs` fails when one reaches up or sideways.
 //!
 //! ```text
 //!   main, cli        flags in, exit code out

@@ -11,7 +11,7 @@ mod common;
 use common::{Talk, settings};
 use nuthatch::base::credentials::Credentials;
 use nuthatch::base::settings::Settings;
-use nuthatch::session::{OUTPUT_MARK, Progress};
+use nuthatch::session::{OUTPUT_MAX, Progress};
 
 /// What the answer to a case must be.
 enum Answer {
@@ -470,7 +470,7 @@ fn one_key_tens_of_thousands_of_times() {
     talk.send(&touching_get.repeat(3000));
     let replies = statuses(&std::mem::take(&mut talk.reply));
     assert_eq!((replies.len(), replies.iter().max()), (3000, Some(&0)));
-    assert!(talk.pending_max < OUTPUT_MARK + 25_000);
+    assert!(talk.pending_max < OUTPUT_MAX + 25_000);
     talk.reconnect();
     assert_eq!(talk.ask(b"delete k\r\nget k\r\n"), "DELETED\r\nEND\r\n");
     assert_eq!(talk.stat("curr_items"), 0);

@@ -6,7 +6,7 @@ mod common;
 
 use common::{Talk, settings};
 use nuthatch::base::settings::Settings;
-use nuthatch::session::{OUTPUT_MARK, Progress, Session};
+use nuthatch::session::{INPUT_MAX, OUTPUT_MAX, Progress};
 
 /// A store with a value of `len` bytes under `key`.
 fn with_value(key: &str, len: usize) -> Talk {
@@ -25,7 +25,7 @@ fn an_endless_line_of_keys_is_answered_with_bounded_memory() {
     let answer = talk.ask(&line);
     assert_eq!(answer.matches("VALUE k 0 1000\r\n").count(), 70_000);
     assert!(answer.ends_with("END\r\n"));
-    assert!(talk.pending_max < OUTPUT_MARK + 2000);
+    assert!(talk.pending_max < OUTPUT_MAX + 2000);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_endless_line_without_a_key_is_an_error_at_its_end() {
 fn gat_keeps_its_expiry_through_an_endless_line() {
     let mut talk = with_value("k", 1);
     let line = [b"gat 5".to_vec(), b" x".repeat(50_000), b" k\r\n".to_vec()].concat();
-    assert!(line.len() > Session::INPUT_MAX);
+    assert!(line.len() > INPUT_MAX);
     assert_eq!(talk.ask(&line), "VALUE k 0 1\r\nv\r\nEND\r\n");
     talk.now = talk.now.plus_seconds(6);
     assert_eq!(talk.ask(b"get k\r\n"), "END\r\n");
@@ -76,7 +76,7 @@ fn pipelined_large_values_stop_at_the_mark_and_come_in_order() {
         answer.len(),
         50 * ("VALUE k 0 100000\r\n".len() + 100_000 + 2 + 5)
     );
-    assert!(talk.pending_max <= OUTPUT_MARK + 101_000);
+    assert!(talk.pending_max <= OUTPUT_MAX + 101_000);
 }
 
 #[test]

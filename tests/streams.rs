@@ -6,7 +6,7 @@ mod common;
 
 use common::{Talk, settings};
 use nuthatch::base::settings::Settings;
-use nuthatch::session::{ConnectionId, Feed, OUTPUT_MARK};
+use nuthatch::session::{ConnectionId, Feed, OUTPUT_MAX};
 use nuthatch::stats::PREFIXES_MAX;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,10 +32,10 @@ fn a_dump_of_all_prefixes_never_waits_whole() {
     let dump = talk.ask(b"stats detail dump\r\nversion\r\n");
     assert_eq!(dump.matches("PREFIX prefix-").count(), PREFIXES_MAX);
     assert!(dump.ends_with("END\r\nVERSION 1.6.45\r\n"));
-    assert!(dump.len() > 8 * OUTPUT_MARK);
+    assert!(dump.len() > 8 * OUTPUT_MAX);
     // One piece above the mark at most, and others have their turn on the way.
     assert!(
-        talk.pending_max < OUTPUT_MARK + 8_000,
+        talk.pending_max < OUTPUT_MAX + 8_000,
         "{}",
         talk.pending_max
     );

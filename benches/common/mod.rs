@@ -49,11 +49,12 @@ impl Talk {
         settings.store.hash_seed = Some(1);
         let store = Store::new(&settings.store, 1).expect("memory is there");
         let lane = store.lane(0);
+        let session = Session::new(Services::MEMCACHED, &settings);
         let shared = Shared::new(settings, store, Clock::new(0), Box::new(Nobody));
         Self {
             shared,
             lane,
-            session: Session::new(Services::MEMCACHED),
+            session,
             output: Output::default(),
         }
     }
@@ -61,7 +62,7 @@ impl Talk {
     /// A new connection to the same store, which may speak another protocol.
     pub(crate) fn reconnect(&mut self) {
         self.session.hang_up(&mut self.lane);
-        self.session = Session::new(Services::MEMCACHED);
+        self.session = Session::new(Services::MEMCACHED, &self.shared.settings);
     }
 
     /// Runs all of `input`, throws the replies away and returns their length.

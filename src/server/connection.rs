@@ -14,7 +14,7 @@
 //! says which by [`next_read`](Session::next_read).
 //!
 //! What the session leaves behind is of two kinds. After `NeedInput` it is less than one request,
-//! at most [`Session::INPUT_MAX`] bytes. After `Yield` or `Full` it is *runnable*, at most a
+//! at most [`INPUT_MAX`] bytes. After `Yield` or `Full` it is *runnable*, at most a
 //! scratch buffer's worth, and is executed from where it was saved before anything more is read.
 
 use crate::base::clock::Now;
@@ -25,7 +25,7 @@ use crate::server::os::GAPS_MAX;
 use crate::server::roster::{self, Entry};
 use crate::server::transport::{Sent, Transport};
 use crate::server::workbench::Workbench;
-use crate::session::{NextRead, Output, Progress, Session};
+use crate::session::{INPUT_MAX, NextRead, Output, Progress, Session};
 use log::warn;
 use mio::event::Event;
 use std::io;
@@ -120,7 +120,7 @@ impl Connection {
         bench.roll().enter(&entry);
         Self {
             transport,
-            session: Session::new(services),
+            session: Session::new(services, &bench.hub.shared.settings),
             saved: Saved::default(),
             held: None,
             holding: Holding::default(),
@@ -322,7 +322,7 @@ impl Connection {
         if !self.transport.is_readable() {
             return (Turn::Wait, false);
         }
-        if left > Session::INPUT_MAX {
+        if left > INPUT_MAX {
             // A request longer than the longest: the session let it pass.
             return (Turn::Close, false);
         }

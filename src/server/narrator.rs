@@ -59,7 +59,7 @@ fn advance_aloud(
     };
     for _ in 0..context.shared.settings.requests_per_event.max(1) {
         let rest = &input[whole.consumed..];
-        let admitted = session.is_admitted(&context.shared.settings);
+        let admitted = session.is_admitted();
         let starts = session.is_between_requests();
         let mark = out.mark();
         let step = session.advance_one(context, rest, out);

@@ -5,7 +5,7 @@ use crate::server::hub::Hub;
 use crate::server::narrator;
 use crate::server::roster::Roll;
 use crate::server::transport::Transport;
-use crate::session::{ConnectionId, Context, Output, Progress, Session};
+use crate::session::{ConnectionId, Context, INPUT_MAX, Output, Progress, Session};
 use crate::store::Lane;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,7 +34,7 @@ impl Workbench {
     /// The workbench of worker number `worker`.
     pub(crate) fn new(hub: Arc<Hub>, worker: usize) -> Self {
         let lane = hub.shared.store.lane(worker);
-        let scratch = vec![0; Session::INPUT_MAX + READ_LEN].into_boxed_slice();
+        let scratch = vec![0; INPUT_MAX + READ_LEN].into_boxed_slice();
         let counters = &hub.shared.server;
         counters.read_buf_count.fetch_add(1, Ordering::Relaxed);
         counters

@@ -7,10 +7,11 @@ use crate::protocol::text::reply::END;
 use crate::protocol::text::{
     AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, Group, Shutdown, StatsRequest,
 };
+use crate::session::call::Call;
 use crate::session::report::{StatLines, report};
+use crate::session::state::{Progress, State, Step};
 use crate::session::stream::Stream;
-use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, Shared, State, tally};
+use crate::session::{Shared, count};
 use crate::store::{MoveRefusal, TooManyFlushes};
 
 const OK: &[u8] = b"OK\r\n";
@@ -20,58 +21,58 @@ const MEMLIMIT_MIN_MB: u32 = 8;
 const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
 
 /// Answers `stats` and its groups.
-pub(super) fn stats(turn: &mut Turn<'_, '_>, request: StatsRequest) -> Step {
+pub(super) fn stats(call: &mut Call<'_, '_>, request: StatsRequest) -> Step {
     match request {
-        StatsRequest::Reset | StatsRequest::Detail(_) if turn.guest => {
-            turn.error(ErrorLine::NotOverUdp);
+        StatsRequest::Reset | StatsRequest::Detail(_) if call.guest => {
+            call.error(ErrorLine::NotOverUdp);
         }
-        StatsRequest::Conns => return Step::go(Stream::conns()),
-        StatsRequest::Group(group) => report_group(turn, group),
-        StatsRequest::Extstore => turn.say(END),
-        StatsRequest::Detail(request) => return detail(turn, request),
-        StatsRequest::Cachedump(_) if !turn.shared().settings.dump_enabled => {
-            turn.error(ErrorLine::CachedumpNotAllowed);
+        StatsRequest::Conns => return Step::stream(Stream::ALL_CONNS),
+        StatsRequest::Group(group) => report_group(call, group),
+        StatsRequest::Extstore => call.say(END),
+        StatsRequest::Detail(request) => return detail(call, request),
+        StatsRequest::Cachedump(_) if !call.shared().settings.dump_enabled => {
+            call.error(ErrorLine::CachedumpNotAllowed);
         }
-        StatsRequest::Cachedump(Err(error)) => turn.error(error),
+        StatsRequest::Cachedump(Err(error)) => call.error(error),
         // The store does not list its items yet: as if the class were empty.
-        StatsRequest::Cachedump(Ok(_)) => turn.say(END),
+        StatsRequest::Cachedump(Ok(_)) => call.say(END),
         StatsRequest::Reset => {
-            turn.shared().reset_stats();
-            turn.say(b"RESET\r\n");
+            call.shared().reset_stats();
+            call.say(b"RESET\r\n");
         }
     }
-    Step::go(State::Command)
+    Step::go(State::Request)
 }
 
-fn report_group(turn: &mut Turn<'_, '_>, group: Group) {
-    let now = turn.context.now;
+fn report_group(call: &mut Call<'_, '_>, group: Group) {
+    let now = call.context.now;
     report(
-        turn.shared(),
+        call.shared(),
         group,
         now,
-        &mut StatLines(turn.out.bytes_mut()),
+        &mut StatLines(call.out.bytes_mut()),
     );
-    turn.say(END);
+    call.say(END);
 }
 
-fn detail(turn: &mut Turn<'_, '_>, request: DetailRequest) -> Step {
-    let shared = turn.shared();
+fn detail(call: &mut Call<'_, '_>, request: DetailRequest) -> Step {
+    let shared = call.shared();
     match request {
-        _ if !shared.settings.dump_enabled => turn.error(ErrorLine::DetailNotAllowed),
+        _ if !shared.settings.dump_enabled => call.error(ErrorLine::DetailNotAllowed),
         DetailRequest::On | DetailRequest::Off => {
             shared.prefixes.switch(request == DetailRequest::On);
-            turn.say(OK);
+            call.say(OK);
         }
-        DetailRequest::Dump => return Step::go(Stream::prefixes()),
-        DetailRequest::Usage => turn.error(ErrorLine::DetailUsage),
+        DetailRequest::Dump => return Step::stream(Stream::ALL_PREFIXES),
+        DetailRequest::Usage => call.error(ErrorLine::DetailUsage),
     }
-    Step::go(State::Command)
+    Step::go(State::Request)
 }
 
 /// Answers `watch`, which has nothing to show yet.
-pub(super) fn watch(turn: &mut Turn<'_, '_>) {
-    let allowed = turn.shared().settings.watch_enabled;
-    turn.error(if allowed {
+pub(super) fn watch(call: &mut Call<'_, '_>) {
+    let allowed = call.shared().settings.watch_enabled;
+    call.error(if allowed {
         ErrorLine::Unknown
     } else {
         ErrorLine::WatchNotAllowed
@@ -79,31 +80,31 @@ pub(super) fn watch(turn: &mut Turn<'_, '_>) {
 }
 
 /// Runs any other command for operators.
-pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest<'_>, noreply: bool) -> Step {
-    let settings = &turn.shared().settings;
+pub(super) fn run(call: &mut Call<'_, '_>, request: AdminRequest<'_>, noreply: bool) -> Step {
+    let settings = &call.shared().settings;
     let done = match request {
-        _ if turn.guest => Err(ErrorLine::NotOverUdp),
-        AdminRequest::FlushAll(delay) => flush_all(turn, delay),
-        AdminRequest::FlushPrefix(request) => flush_prefix(turn, request),
+        _ if call.guest => Err(ErrorLine::NotOverUdp),
+        AdminRequest::FlushAll(delay) => flush_all(call, delay),
+        AdminRequest::FlushPrefix(request) => flush_prefix(call, request),
         AdminRequest::Verbosity(level) => {
-            turn.shared().set_verbosity(level);
+            call.shared().set_verbosity(level);
             Ok(())
         }
-        AdminRequest::Memlimit(megabytes) => memlimit(turn.shared(), megabytes),
+        AdminRequest::Memlimit(megabytes) => memlimit(call.shared(), megabytes),
         AdminRequest::Shutdown(_) if !settings.shutdown_enabled => {
             Err(ErrorLine::ShutdownNotEnabled)
         }
         AdminRequest::Shutdown(Ok(how)) => {
             let graceful = how == Shutdown::Graceful;
-            return Step::stop(State::Command, Progress::Shutdown { graceful });
+            return Step::stop(State::Request, Progress::Shutdown { graceful });
         }
         AdminRequest::Shutdown(Err(error)) => Err(error),
         AdminRequest::Reassign { .. } if !settings.store.reassign => {
             Err(ErrorLine::ReassignDisabled)
         }
-        AdminRequest::Reassign { source, target } => reassign(turn.shared(), source, target),
+        AdminRequest::Reassign { source, target } => reassign(call.shared(), source, target),
         AdminRequest::Automove(request) => {
-            automove(turn.shared(), request);
+            automove(call.shared(), request);
             Ok(())
         }
         // The store keeps its queues and sweeps what is dead by itself.
@@ -114,31 +115,31 @@ pub(super) fn run(turn: &mut Turn<'_, '_>, request: AdminRequest<'_>, noreply: b
         Ok(()) => OK,
         Err(error) => error.as_bytes(),
     };
-    turn.say_unless(noreply, reply);
-    Step::go(State::Command)
+    call.say_unless(noreply, reply);
+    Step::go(State::Request)
 }
 
-fn flush_all(turn: &mut Turn<'_, '_>, delay: Result<i64, ErrorLine>) -> Result<(), ErrorLine> {
-    tally::flush(turn.counters());
-    if !turn.shared().settings.flush_enabled {
+fn flush_all(call: &mut Call<'_, '_>, delay: Result<i64, ErrorLine>) -> Result<(), ErrorLine> {
+    count::flush(call.counters());
+    if !call.shared().settings.flush_enabled {
         return Err(ErrorLine::FlushNotAllowed);
     }
-    let when = appointment(delay?, turn.context.now);
-    flush(turn.shared(), when);
+    let when = appointment(delay?, call.context.now);
+    flush(call.shared(), when);
     Ok(())
 }
 
 fn flush_prefix(
-    turn: &mut Turn<'_, '_>,
+    call: &mut Call<'_, '_>,
     request: Result<(Key<'_>, i64), ErrorLine>,
 ) -> Result<(), ErrorLine> {
-    tally::flush_prefix(turn.counters());
-    if !turn.shared().settings.flush_enabled {
+    count::flush_prefix(call.counters());
+    if !call.shared().settings.flush_enabled {
         return Err(ErrorLine::FlushPrefixNotAllowed);
     }
     let (prefix, delay) = request?;
-    let store = &turn.shared().store;
-    let flushed = match appointment(delay, turn.context.now) {
+    let store = &call.shared().store;
+    let flushed = match appointment(delay, call.context.now) {
         Some(Expiry::NEVER) => Ok(()),
         Some(when) => store.flush_prefix_at(prefix.as_bytes(), when),
         None => store.flush_prefix(prefix.as_bytes()),

@@ -4,7 +4,7 @@
 //! page tables are deep. Asked for in a batch the waits overlap.
 
 use crate::protocol::peek::Peeked;
-use crate::session::turn::Turn;
+use crate::session::call::Call;
 use crate::store::PREFETCH_MAX;
 
 /// Starts loading what the next requests are about, unless that has been done already.
@@ -13,28 +13,28 @@ use crate::store::PREFETCH_MAX;
 /// alone, or the last, has nothing to overlap with and would only pay for it.
 #[inline]
 pub(super) fn look(
-    turn: &mut Turn<'_, '_>,
+    call: &mut Call<'_, '_>,
     from: usize,
     end: usize,
     peek: impl Fn(&[u8]) -> Option<Peeked<'_>>,
 ) {
-    if end < turn.input.len() && from >= turn.looked_to {
-        look_from(turn, from, peek);
+    if end < call.input.len() && from >= call.looked_to {
+        look_from(call, from, peek);
     }
 }
 
 #[inline(never)]
-fn look_from(turn: &mut Turn<'_, '_>, from: usize, peek: impl Fn(&[u8]) -> Option<Peeked<'_>>) {
-    let lane = &*turn.context.lane;
+fn look_from(call: &mut Call<'_, '_>, from: usize, peek: impl Fn(&[u8]) -> Option<Peeked<'_>>) {
+    let lane = &*call.context.lane;
     let mut keys = [None; PREFETCH_MAX];
     let mut at = from;
     for place in &mut keys {
-        let Some((key, len)) = turn.input.get(at..).and_then(&peek) else {
+        let Some((key, len)) = call.input.get(at..).and_then(&peek) else {
             break;
         };
         at += len;
         *place = key.map(|key| lane.hashed(key));
     }
-    turn.looked_to = at.max(from + 1);
+    call.looked_to = at.max(from + 1);
     lane.prefetch(keys.iter().flatten());
 }

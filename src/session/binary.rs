@@ -14,12 +14,13 @@ use crate::protocol::peek;
 use crate::protocol::text::reply::END;
 use crate::protocol::text::{DetailRequest, StatsRequest, parse_stats_key};
 use crate::session::admin::{appointment, flush};
-use crate::session::auth::Sasl;
+use crate::session::call::Call;
 use crate::session::finish::{Finish, StoreTicket};
+use crate::session::login::LoginState;
+use crate::session::receive::{Incoming, receive};
 use crate::session::report::report;
-use crate::session::turn::{Step, Turn};
-use crate::session::upload::{Incoming, receive};
-use crate::session::{Context, Output, Progress, Shared, State, ahead, tally};
+use crate::session::state::{Progress, State, Step};
+use crate::session::{Context, Output, Shared, ahead, count};
 use crate::stats::{COMPATIBLE_VERSION, Sink};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, Item, PinnedValue, StoreError,
@@ -27,56 +28,56 @@ use crate::store::{
 };
 
 /// Carries out the request at the front of the input.
-pub(super) fn command(turn: &mut Turn<'_, '_>, sasl: &mut Sasl) -> Step {
-    let rest = turn.rest();
-    if turn.commands_left == 0 && rest.len() >= HEADER_LEN {
-        return Step::stop(State::Command, Progress::Yield);
+pub(super) fn run_one(call: &mut Call<'_, '_>, login: &mut LoginState) -> Step {
+    let rest = call.rest();
+    if call.requests_left == 0 && rest.len() >= HEADER_LEN {
+        return Step::stop(State::Request, Progress::Yield);
     }
-    let gate = sasl.gate();
+    let gate = login.gate();
     match parse(rest, gate) {
-        Parsed::Incomplete { .. } => Step::stop(State::Command, Progress::NeedInput),
+        Parsed::Incomplete { .. } => Step::stop(State::Request, Progress::NeedInput),
         Parsed::Rejected(rejection) => {
-            turn.count_command();
-            reject(turn, &rejection)
+            call.count_request();
+            reject(call, &rejection)
         }
         Parsed::Request(request) => {
-            let from = turn.at;
-            turn.count_command();
-            turn.at += request.consumed;
+            let from = call.at;
+            call.count_request();
+            call.at += request.consumed;
             if gate == Gate::Locked {
-                sasl.tries.ask();
+                login.ask();
             } else {
-                let end = turn.at
+                let end = call.at
                     + match request.command {
                         Command::Store { value_len, .. } => usize_from(u64::from(value_len)),
                         _ => 0,
                     };
-                ahead::look(turn, from, end, peek::binary);
+                ahead::look(call, from, end, peek::binary);
             }
-            run(turn, sasl, &request)
+            execute(call, login, &request)
         }
     }
 }
 
 /// Answers what is not carried out. What it takes up is skipped as it comes, however long it is.
-fn reject(turn: &mut Turn<'_, '_>, rejection: &PacketRejection) -> Step {
+fn reject(call: &mut Call<'_, '_>, rejection: &PacketRejection) -> Step {
     if let Some((reply, status)) = rejection.reply {
-        reply.push_status(turn.out.bytes_mut(), status);
+        reply.push_status(call.out.bytes_mut(), status);
     }
     match rejection.then {
-        Then::Close => Step::stop(State::Command, Progress::Close),
+        Then::Close => Step::stop(State::Request, Progress::Close),
         Then::Skip(len) => Step::go(State::Swallow(len)),
     }
 }
 
-fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step {
-    let (context, out) = (&mut *turn.context, &mut *turn.out);
+fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &Request<'_>) -> Step {
+    let (context, out) = (&mut *call.context, &mut *call.out);
     let reply = request.reply;
     match request.command {
-        command if turn.guest && is_for_operators(command) => {
+        command if call.guest && is_for_operators(command) => {
             reply.push_status(out.bytes_mut(), Status::AuthFailure);
         }
-        Command::Store { .. } => return Step::go(begin_store(turn, request)),
+        Command::Store { .. } => return Step::go(begin_store(call, request)),
         Command::Get { .. } => run_get(context, request, out),
         Command::Touch { key, exptime } => {
             run_touch(context, request, (key, exptime), out.bytes_mut());
@@ -85,22 +86,22 @@ fn run(turn: &mut Turn<'_, '_>, sasl: &mut Sasl, request: &Request<'_>) -> Step 
         Command::Count { .. } => run_count(context, request, out.bytes_mut()),
         Command::Flush { exptime } => run_flush(context, request, exptime, out.bytes_mut()),
         Command::Stat { group } => run_stat(context, (reply, group), out.bytes_mut()),
-        Command::Login(login) => {
-            run_login(context, sasl, (reply, login), out.bytes_mut());
-            return may_go_on(*sasl);
+        Command::Login(message) => {
+            run_login(context, login, (reply, message), out.bytes_mut());
+            return may_go_on(*login);
         }
         Command::Version => {
             let version = COMPATIBLE_VERSION.as_bytes();
             reply.push_text(out.bytes_mut(), Status::Success, version);
-            return may_go_on(*sasl);
+            return may_go_on(*login);
         }
         Command::Noop => reply.push_done(out.bytes_mut(), 0),
         Command::Quit => {
             push_success(request, 0, out.bytes_mut());
-            return Step::stop(State::Command, Progress::Close);
+            return Step::stop(State::Request, Progress::Close);
         }
     }
-    Step::go(State::Command)
+    Step::go(State::Request)
 }
 
 /// Whether it changes the server, and not only items.
@@ -116,10 +117,10 @@ fn is_for_operators(command: Command<'_>) -> bool {
 }
 
 /// The end of a request that is answered without a login.
-fn may_go_on(sasl: Sasl) -> Step {
+fn may_go_on(login: LoginState) -> Step {
     Step {
-        state: State::Command,
-        stop: sasl.tries.ending(),
+        state: State::Request,
+        stop: login.ending(),
     }
 }
 
@@ -158,13 +159,13 @@ fn run_get(context: &mut Context<'_>, request: &Request<'_>, out: &mut Output) {
     let read = |item: &mut Item<'_>| write_hit(item, request.reply, shown, bytes);
     let fetched = context.lane.fetch(&hashed, how, now, read);
     let hit = matches!(fetched, Fetched::Hit(_));
-    tally::prefix_get(context.shared, key.as_bytes(), hit);
+    count::prefix_get(context.shared, key.as_bytes(), hit);
     let counters = context.counters;
     match fetched {
         Fetched::Hit(found) => {
             match touch {
-                Some(_) => tally::touch_hit(counters, found.class),
-                None => tally::get_hit(counters, found.class),
+                Some(_) => count::touch_hit(counters, found.class),
+                None => count::get_hit(counters, found.class),
             }
             if let Some(pinned) = found.pinned {
                 out.push_value(pinned);
@@ -172,8 +173,8 @@ fn run_get(context: &mut Context<'_>, request: &Request<'_>, out: &mut Output) {
         }
         Fetched::Miss(miss) => {
             match touch {
-                Some(_) => tally::touch_miss(counters, miss),
-                None => tally::get_miss(counters, miss),
+                Some(_) => count::touch_miss(counters, miss),
+                None => count::get_miss(counters, miss),
             }
             if !request.opcode.quiet {
                 write_miss(request.reply, shown, out.bytes_mut());
@@ -228,10 +229,10 @@ fn run_touch(
         (item.class(), item.cas(), item.client_flags())
     });
     let hit = matches!(found, Fetched::Hit(_));
-    tally::prefix_get(context.shared, key.as_bytes(), hit);
+    count::prefix_get(context.shared, key.as_bytes(), hit);
     match found {
         Fetched::Hit((class, cas, client_flags)) => {
-            tally::touch_hit(context.counters, class);
+            count::touch_hit(context.counters, class);
             request.reply.push_hit(
                 out,
                 &HitReply {
@@ -243,7 +244,7 @@ fn run_touch(
             );
         }
         Fetched::Miss(miss) => {
-            tally::touch_miss(context.counters, miss);
+            count::touch_miss(context.counters, miss);
             request.reply.push_status(out, Status::NotFound);
         }
     }
@@ -251,7 +252,7 @@ fn run_touch(
 
 // ---- stores
 
-fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
+fn begin_store(call: &mut Call<'_, '_>, request: &Request<'_>) -> State {
     let Command::Store {
         mode,
         key,
@@ -260,9 +261,9 @@ fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
         value_len,
     } = request.command
     else {
-        return State::Command;
+        return State::Request;
     };
-    tally::prefix_set(turn.shared(), key.as_bytes());
+    count::prefix_set(call.shared(), key.as_bytes());
     let how = StoreRequest {
         mode: match mode {
             // With a CAS id, adding is comparing and swapping.
@@ -270,12 +271,12 @@ fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
             mode => mode,
         },
         client_flags,
-        expiry: turn.expiry(exptime),
+        expiry: call.expiry(exptime),
         compare: request.compare,
         ..StoreRequest::default()
     };
     let incoming = Incoming {
-        key: turn.context.lane.hashed(key),
+        key: call.context.lane.hashed(key),
         request: how,
         value_len,
         finish: Finish::Binary(StoreTicket {
@@ -285,7 +286,7 @@ fn begin_store(turn: &mut Turn<'_, '_>, request: &Request<'_>) -> State {
             mode,
         }),
     };
-    receive(turn, incoming)
+    receive(call, incoming)
 }
 
 fn error_status(error: StoreError) -> Status {
@@ -298,15 +299,15 @@ fn error_status(error: StoreError) -> Status {
 // ---- the rest
 
 fn run_delete(context: &mut Context<'_>, request: &Request<'_>, key: Key<'_>, out: &mut Vec<u8>) {
-    tally::prefix_delete(context.shared, key.as_bytes());
+    count::prefix_delete(context.shared, key.as_bytes());
     let hashed = context.lane.hashed(key);
     match context.lane.delete(&hashed, request.compare, context.now) {
         Deleted::Deleted(class) => {
-            tally::delete_hit(context.counters, class);
+            count::delete_hit(context.counters, class);
             push_success(request, 0, out);
         }
         Deleted::NotFound => {
-            tally::delete_miss(context.counters);
+            count::delete_miss(context.counters);
             request.reply.push_status(out, Status::NotFound);
         }
         Deleted::Exists => request.reply.push_status(out, Status::Exists),
@@ -323,7 +324,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
     else {
         return;
     };
-    tally::prefix_set(context.shared, key.as_bytes());
+    count::prefix_set(context.shared, key.as_bytes());
     let now = context.now;
     let how = Arith {
         delta,
@@ -342,7 +343,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
             ..
         }) => {
             if !created {
-                tally::count_hit(context.counters, class, down);
+                count::count_hit(context.counters, class, down);
             }
             if !request.opcode.quiet {
                 request.reply.push_count(out, value, cas);
@@ -350,7 +351,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
             return;
         }
         Ok(Counted::NotFound) => {
-            tally::count_miss(context.counters, down);
+            count::count_miss(context.counters, down);
             Status::NotFound
         }
         Ok(Counted::Exists) => Status::Exists,
@@ -370,7 +371,7 @@ fn run_flush(
         request.reply.push_status(out, Status::AuthFailure);
         return;
     }
-    tally::flush(context.counters);
+    count::flush(context.counters);
     let when = exptime.and_then(|exptime| appointment(exptime, context.now));
     flush(context.shared, when);
     push_success(request, 0, out);
@@ -436,13 +437,13 @@ fn run_detail(shared: &Shared, request: DetailRequest, packets: &mut StatPackets
 
 fn run_login(
     context: &Context<'_>,
-    sasl: &mut Sasl,
-    (reply, login): (Reply, Login<'_>),
+    login: &mut LoginState,
+    (reply, message): (Reply, Login<'_>),
     out: &mut Vec<u8>,
 ) {
-    let answer = sasl.answer(&context.shared.logins, &login);
+    let answer = login.answer(&context.shared.logins, &message);
     if answer.is_attempt {
-        tally::login(context.counters, answer.status == Status::Success);
+        count::login(context.counters, answer.status == Status::Success);
     }
     reply.push_text(out, answer.status, answer.text);
 }

@@ -13,9 +13,10 @@
 use crate::base::services::Services;
 use crate::protocol::ErrorLine;
 use crate::protocol::binary::{MAGIC_REQUEST, Reply, RequestHeader, Status};
+use crate::session::Session;
 use crate::session::output::Output;
 use crate::session::shared::Context;
-use crate::session::{Progress, Session};
+use crate::session::state::Progress;
 
 /// What an error begins with that answers the unknown.
 const ERROR: &[u8] = b"ERROR";
@@ -35,7 +36,7 @@ pub fn answer_datagram(
         return;
     }
     let reply_max = context.shared.settings.udp_reply_max;
-    let mut session = Session::of_datagram(services);
+    let mut session = Session::of_datagram(services, &context.shared.settings);
     let mut at = 0;
     loop {
         let step = session.advance(context, &requests[at..], out);

@@ -9,8 +9,8 @@ use crate::protocol::meta::{
     push_number, push_opaque,
 };
 use crate::protocol::text::reply::CRLF;
-use crate::session::tally;
-use crate::session::turn::Turn;
+use crate::session::call::Call;
+use crate::session::count;
 use crate::store::{HashedKey, StoreError, StoreMode, StoreOutcome, Stored};
 
 /// What to answer when a value has come in, or cannot.
@@ -73,42 +73,42 @@ impl Finish<'_> {
     }
 
     /// The store has judged the value.
-    pub(super) fn stored(&self, turn: &mut Turn<'_, '_>, stored: Stored) {
+    pub(super) fn stored(&self, call: &mut Call<'_, '_>, stored: Stored) {
         match self {
-            Self::Classic(finish) => finish.stored(turn, stored),
-            Self::Meta(finish) => finish.stored(turn, stored),
-            Self::Binary(ticket) => ticket.stored(turn, stored),
+            Self::Classic(finish) => finish.stored(call, stored),
+            Self::Meta(finish) => finish.stored(call, stored),
+            Self::Binary(ticket) => ticket.stored(call, stored),
         }
     }
 
     /// The value did not end where it should.
-    pub(super) fn bad_chunk(&self, turn: &mut Turn<'_, '_>) {
+    pub(super) fn bad_chunk(&self, call: &mut Call<'_, '_>) {
         match self {
-            Self::Classic(finish) => finish.bad_chunk(turn),
+            Self::Classic(finish) => finish.bad_chunk(call),
             Self::Meta(_) => {
-                tally::stored_nothing(turn.counters());
-                turn.error(ErrorLine::BadChunk);
+                count::stored_nothing(call.counters());
+                call.error(ErrorLine::BadChunk);
             }
             Self::Binary(_) => {} // Nothing follows a packet's value, so nothing can be wrong.
         }
     }
 
     /// Tells that the value is not kept, and removes what it was to replace.
-    pub(super) fn refused(&self, turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, refusal: Refusal) {
-        tally::store_failed(
-            turn.counters(),
+    pub(super) fn refused(&self, call: &mut Call<'_, '_>, key: &HashedKey<'_>, refusal: Refusal) {
+        count::store_failed(
+            call.counters(),
             match refusal {
                 Refusal::TooLarge => StoreError::TooLarge,
                 Refusal::NoMemory | Refusal::NoMemoryMidway => StoreError::OutOfMemory,
             },
         );
         if self.removes_old() {
-            turn.context.lane.delete(key, None, turn.context.now);
+            call.context.lane.delete(key, None, call.context.now);
         }
         match self {
-            Self::Classic(finish) => finish.refused(turn, refusal),
-            Self::Meta(_) => turn.error(refusal.line()),
-            Self::Binary(ticket) => ticket.refused(turn, refusal),
+            Self::Classic(finish) => finish.refused(call, refusal),
+            Self::Meta(_) => call.error(refusal.line()),
+            Self::Binary(ticket) => ticket.refused(call, refusal),
         }
     }
 
@@ -171,26 +171,26 @@ impl ClassicFinish {
     }
 
     /// The store has judged the value.
-    fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        tally::stored(turn.counters(), &stored, self.compared);
+    fn stored(self, call: &mut Call<'_, '_>, stored: Stored) {
+        count::stored(call.counters(), &stored, self.compared);
         match stored.outcome {
             // Apart from the others: a text of known length is two stores and no call.
-            StoreOutcome::Stored => turn.say_unless(self.noreply, b"STORED\r\n"),
-            StoreOutcome::NotStored => turn.say_unless(self.noreply, b"NOT_STORED\r\n"),
-            StoreOutcome::Exists => turn.say_unless(self.noreply, b"EXISTS\r\n"),
-            StoreOutcome::NotFound => turn.say_unless(self.noreply, b"NOT_FOUND\r\n"),
+            StoreOutcome::Stored => call.say_unless(self.noreply, b"STORED\r\n"),
+            StoreOutcome::NotStored => call.say_unless(self.noreply, b"NOT_STORED\r\n"),
+            StoreOutcome::Exists => call.say_unless(self.noreply, b"EXISTS\r\n"),
+            StoreOutcome::NotFound => call.say_unless(self.noreply, b"NOT_FOUND\r\n"),
         }
     }
 
     /// The value did not end where it should.
-    fn bad_chunk(self, turn: &mut Turn<'_, '_>) {
-        tally::stored_nothing(turn.counters());
-        turn.say_unless(self.noreply, ErrorLine::BadChunk.as_bytes());
+    fn bad_chunk(self, call: &mut Call<'_, '_>) {
+        count::stored_nothing(call.counters());
+        call.say_unless(self.noreply, ErrorLine::BadChunk.as_bytes());
     }
 
     /// There is no room for the value.
-    fn refused(self, turn: &mut Turn<'_, '_>, refusal: Refusal) {
-        turn.say_unless(self.noreply, refusal.line().as_bytes());
+    fn refused(self, call: &mut Call<'_, '_>, refusal: Refusal) {
+        call.say_unless(self.noreply, refusal.line().as_bytes());
     }
 }
 
@@ -210,10 +210,10 @@ impl MetaFinish<'_> {
     }
 
     /// The store has judged the value.
-    fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
+    fn stored(self, call: &mut Call<'_, '_>, stored: Stored) {
         let compared = compare(self.request).is_some();
-        tally::stored(turn.counters(), &stored, compared);
-        write_stored(self.request, &stored, turn.out.bytes_mut());
+        count::stored(call.counters(), &stored, compared);
+        write_stored(self.request, &stored, call.out.bytes_mut());
     }
 }
 
@@ -286,9 +286,9 @@ impl StoreTicket {
     }
 
     /// The store has judged the value.
-    fn stored(self, turn: &mut Turn<'_, '_>, stored: Stored) {
-        tally::stored(turn.counters(), &stored, self.compared);
-        let out = turn.out.bytes_mut();
+    fn stored(self, call: &mut Call<'_, '_>, stored: Stored) {
+        count::stored(call.counters(), &stored, self.compared);
+        let out = call.out.bytes_mut();
         match self.status(stored.outcome) {
             Status::Success if self.quiet => {}
             Status::Success => self.reply.push_done(out, stored.cas),
@@ -297,12 +297,12 @@ impl StoreTicket {
     }
 
     /// There is no room for the value.
-    fn refused(self, turn: &mut Turn<'_, '_>, refusal: Refusal) {
+    fn refused(self, call: &mut Call<'_, '_>, refusal: Refusal) {
         let status = match refusal {
             Refusal::TooLarge => Status::TooLarge,
             Refusal::NoMemory | Refusal::NoMemoryMidway => Status::OutOfMemory,
         };
-        self.reply.push_status(turn.out.bytes_mut(), status);
+        self.reply.push_status(call.out.bytes_mut(), status);
     }
 
     /// The status of a store that was tried.

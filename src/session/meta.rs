@@ -11,42 +11,43 @@ use crate::protocol::meta::{
 };
 use crate::protocol::peek;
 use crate::protocol::text::reply::CRLF;
+use crate::session::call::Call;
 use crate::session::finish::{Finish, MetaFinish, compare, store_mode, write_key, write_opaque};
-use crate::session::turn::{Step, Turn};
-use crate::session::upload::{Incoming, receive};
-use crate::session::{Context, Output, State, ahead, tally};
+use crate::session::receive::{Incoming, receive};
+use crate::session::state::{State, Step};
+use crate::session::{Context, Output, ahead, count};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, HashedKey, Item, MetaDelete,
     MetaFetch, Miss, PinnedValue, StoreMode, StoreRequest,
 };
 
 /// Carries out a line, given with its line end.
-pub(super) fn command(turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
-    let from = turn.at - line.len();
+pub(super) fn run_line(call: &mut Call<'_, '_>, line: &[u8]) -> Step {
+    let from = call.at - line.len();
     let line = trim_end(line);
     let mut decoded = None;
     let parsed = parse(line, &mut decoded);
     let request = match &parsed {
         Ok(MetaLine::Request(request)) => request,
         Ok(MetaLine::Noop) => {
-            push_code(turn.out.bytes_mut(), Code::Noop);
-            push_end(turn.out.bytes_mut());
-            return Step::go(State::Command);
+            push_code(call.out.bytes_mut(), Code::Noop);
+            push_end(call.out.bytes_mut());
+            return Step::go(State::Request);
         }
         Err(rejected) => {
-            turn.error(rejected.error);
+            call.error(rejected.error);
             return Step::go(match rejected.skip {
-                0 => State::Command,
+                0 => State::Request,
                 skip => State::Swallow(skip),
             });
         }
     };
     let value_end = match request.command {
-        MetaCommand::Set(_) => turn.at + usize_from(u64::from(request.value_len)) + CRLF.len(),
-        _ => turn.at,
+        MetaCommand::Set(_) => call.at + usize_from(u64::from(request.value_len)) + CRLF.len(),
+        _ => call.at,
     };
-    ahead::look(turn, from, value_end, peek::text);
-    let (context, out) = (&mut *turn.context, &mut *turn.out);
+    ahead::look(call, from, value_end, peek::text);
+    let (context, out) = (&mut *call.context, &mut *call.out);
     match request.command {
         MetaCommand::Get => run_get(context, request, out),
         MetaCommand::Delete => run_delete(context, request, out.bytes_mut()),
@@ -54,9 +55,9 @@ pub(super) fn command(turn: &mut Turn<'_, '_>, line: &[u8]) -> Step {
             run_arithmetic(context, request, direction, out.bytes_mut());
         }
         MetaCommand::Debug => run_debug(context, request, out.bytes_mut()),
-        MetaCommand::Set(_) => return Step::go(begin_set(turn, line, request)),
+        MetaCommand::Set(_) => return Step::go(begin_set(call, line, request)),
     }
-    Step::go(State::Command)
+    Step::go(State::Request)
 }
 
 fn trim_end(line: &[u8]) -> &[u8] {
@@ -92,7 +93,7 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
     let read = |item: &mut Item<'_>| write_hit(item, request, now, bytes);
     match context.lane.meta_fetch(&key, &how, now, read) {
         Ok(Fetched::Hit(hit)) => {
-            tally::prefix_get(context.shared, key.key.as_bytes(), !hit.created);
+            count::prefix_get(context.shared, key.key.as_bytes(), !hit.created);
             count_get(context, request, &hit);
             if let Some(pinned) = hit.pinned {
                 out.push_value(pinned);
@@ -100,8 +101,8 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
             }
         }
         Ok(Fetched::Miss(miss)) => {
-            tally::prefix_get(context.shared, key.key.as_bytes(), false);
-            tally::get_miss(context.counters, miss);
+            count::prefix_get(context.shared, key.key.as_bytes(), false);
+            count::get_miss(context.counters, miss);
             if !flags.has(b'q') {
                 answer(request, Code::Miss, out.bytes_mut());
             }
@@ -114,11 +115,11 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
 
 fn count_get(context: &Context<'_>, request: &MetaRequest<'_>, hit: &Hit) {
     if hit.created {
-        tally::get_miss(context.counters, Miss::Absent);
+        count::get_miss(context.counters, Miss::Absent);
     } else if request.flags.ttl.is_some() {
-        tally::touch_hit(context.counters, hit.class);
+        count::touch_hit(context.counters, hit.class);
     } else {
-        tally::get_hit(context.counters, hit.class);
+        count::get_hit(context.counters, hit.class);
     }
 }
 
@@ -212,15 +213,15 @@ fn answer_unless_quiet(request: &MetaRequest<'_>, code: Code, out: &mut Vec<u8>)
 
 // ---- ms
 
-fn begin_set(turn: &mut Turn<'_, '_>, line: &[u8], request: &MetaRequest<'_>) -> State {
-    tally::prefix_set(turn.shared(), request.key.key().as_bytes());
+fn begin_set(call: &mut Call<'_, '_>, line: &[u8], request: &MetaRequest<'_>) -> State {
+    count::prefix_set(call.shared(), request.key.key().as_bytes());
     let incoming = Incoming {
-        key: turn.context.lane.hashed(request.key.key()),
-        request: store_request(request, turn.context.now),
+        key: call.context.lane.hashed(request.key.key()),
+        request: store_request(request, call.context.now),
         value_len: request.value_len,
         finish: Finish::Meta(MetaFinish { line, request }),
     };
-    receive(turn, incoming)
+    receive(call, incoming)
 }
 
 /// What the store is asked for.
@@ -260,20 +261,20 @@ fn run_delete(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Ve
         explicit_cas: flags.explicit_cas,
     };
     let key = context.lane.hashed(request.key.key());
-    tally::prefix_delete(context.shared, key.key.as_bytes());
+    count::prefix_delete(context.shared, key.key.as_bytes());
     let code = match meta_delete(context, &key, &how) {
         Deleted::Deleted(class) => {
             if !how.invalidate {
-                tally::delete_hit(context.counters, class);
+                count::delete_hit(context.counters, class);
             }
             Code::Done
         }
         Deleted::NotFound => {
-            tally::delete_miss(context.counters);
+            count::delete_miss(context.counters);
             Code::NotFound
         }
         Deleted::Exists => {
-            tally::delete_miss(context.counters);
+            count::delete_miss(context.counters);
             Code::Exists
         }
     };
@@ -297,7 +298,7 @@ fn run_arithmetic(
     out: &mut Vec<u8>,
 ) {
     let (now, flags) = (context.now, &request.flags);
-    tally::prefix_set(context.shared, request.key.key().as_bytes());
+    count::prefix_set(context.shared, request.key.key().as_bytes());
     let down = direction == Direction::Down;
     let how = Arith {
         delta: flags.delta,
@@ -320,14 +321,14 @@ fn run_arithmetic(
             created,
         }) => {
             if !created {
-                tally::count_hit(context.counters, class, down);
+                count::count_hit(context.counters, class, down);
             }
             if !flags.has(b'q') {
                 write_number(request, value, (cas, expiry.ttl(now)), out);
             }
         }
         Ok(Counted::NotFound) => {
-            tally::count_miss(context.counters, down);
+            count::count_miss(context.counters, down);
             answer(request, Code::NotFound, out);
         }
         Ok(Counted::Exists) => answer(request, Code::Exists, out),
@@ -383,7 +384,7 @@ fn run_debug(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Vec
         size: u64::from(item.size()),
         binary_key: item.has_binary_key(),
     });
-    tally::meta_debug(context.counters);
+    count::meta_debug(context.counters);
     match found {
         Fetched::Hit(facts) => push_debug(out, request.key.key(), &facts),
         Fetched::Miss(_) => {

@@ -5,74 +5,74 @@
 //! different places gives the same output; `tests/session_sim.rs` checks exactly that.
 //!
 //! ```text
-//!                 ┌───────────────────────── line ──────────────────────────┐
-//!                 ▼                                                         │
-//!              Command ──set, add, ...──▶ Upload{n left} ──CRLF──▶ apply, reply
-//!              │  ▲  │                       │
-//!   get, gat.. │  │  │ too large, bad flags  └─ bad ending ─▶ CLIENT_ERROR ─▶ Command
+//!                 ┌───────────────────────── line ──────────────────────────────┐
+//!                 ▼                                                             │
+//!              Request ──set, add, ...──▶ Receiving{n left} ──CRLF──▶ apply, reply
+//!              │  ▲  │                        │
+//!   get, gat.. │  │  │ too large, bad flags   └─ bad ending ─▶ CLIENT_ERROR ─▶ Request
 //!              ▼  │  ▼
-//!      Keys ──end─┤  Swallow{n left} ─▶ Command
+//!      Keys ──end─┤  Swallow{n left} ─▶ Request
 //!        │        │
 //!  long  ▼        │  The error line is out before the value that it refuses has come in: a
 //!     SkipLine ───┘  client that waits for it before it sends the value is not left hanging.
+//!
+//!   advance ─▶ resume ─▶ run_all ─▶ run_one ─▶ execute   by state, by grammar, by verb
 //! ```
 //!
 //! Packets go the same ways, without the lines of keys. The first byte of a connection decides what
-//! it speaks, once. Where the operator asks for logins, a connection begins in a state in which
-//! nothing but a login is understood.
+//! it speaks, once. How far its login has come is kept beside that: until one has succeeded, where
+//! the operator asks for logins, nothing else is understood in any grammar.
 //!
 //! A reply that may be long is a state, too: a `Stream`, which is asked for pieces while there is
 //! room for them.
 //!
-//! A value that is whole in the input never becomes an `Upload`: it is stored on the spot. What is
-//! missing of an upload may also be brought past the input, by [`Session::next_read`]. A line
-//! of keys is answered as it comes, so neither its length nor that of its answer bounds our memory:
-//! above [`OUTPUT_MARK`] the session stops and remembers that it is inside a line.
+//! A value that is whole in the input never becomes a `Receiving`: it is stored on the spot. What
+//! is missing of one may also be brought past the input, by [`Session::next_read`]. A line of keys
+//! is answered as it comes, so neither its length nor that of its answer bounds our memory: above
+//! [`OUTPUT_MAX`] the session stops and remembers that it is inside a line.
 
 mod admin;
 mod ahead;
-mod auth;
 mod binary;
+mod call;
 mod classic;
+mod count;
 mod datagram;
 mod feed;
 mod finish;
+mod login;
 mod meta;
 mod output;
+mod receive;
+mod receiving;
 mod report;
 mod retrieval;
 mod shared;
+mod state;
 mod stream;
-mod tally;
-mod turn;
-mod upload;
 
+pub use call::INPUT_MAX;
 pub use datagram::answer_datagram;
 pub use feed::Feed;
-pub use output::Output;
+pub use output::{OUTPUT_MAX, Output};
 pub use shared::{ConnectionId, Context, Host, Shared};
+pub use state::Progress;
 
 use crate::base::clock::Now;
 use crate::base::number::usize_from;
 use crate::base::part::Gap;
 use crate::base::services::Services;
 use crate::base::settings::Settings;
-use crate::protocol::binary::{Gate, MAGIC_REQUEST};
-use crate::session::auth::{Sasl, TextLogin, Tries};
-use crate::session::retrieval::KeyLine;
-use crate::session::stream::Stream;
-use crate::session::turn::{Step, Turn};
-use crate::session::upload::Upload;
+use crate::protocol::binary::MAGIC_REQUEST;
+use crate::protocol::text::reply::END;
+use crate::session::call::Call;
+use crate::session::login::LoginState;
+use crate::session::state::{State, Step};
+use crate::session::stream::{Left, Stream};
 use crate::store::Lane;
 use memchr::memchr;
 use std::mem;
 use std::sync::Arc;
-
-/// Pending output above which a session stops producing.
-///
-/// Large enough that a pipeline of ordinary replies leaves in one write, small enough that a
-/// client that does not read costs little.
-pub const OUTPUT_MARK: usize = 256 << 10;
 
 /// Bytes of a value that are worth receiving where they will lie.
 const GAP_MIN: u32 = 8 << 10;
@@ -105,89 +105,39 @@ pub enum NextRead {
     },
 }
 
-/// Why a call went no further, and what the connection is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing more can be done with this input: wait for bytes.
-    NeedInput,
-    /// The turn's `requests_per_event` are used up: serve others, then call again with the rest. No
-    /// new bytes are needed.
-    Yield,
-    /// Output is above [`OUTPUT_MARK`]: call again, with the rest, when it has drained.
-    Full,
-    /// Flush the output, then close.
-    Close,
-    /// The same, and to be logged: too many logins have failed.
-    Barred {
-        /// How many.
-        failures: u8,
-    },
-    /// The client asked the process to stop. Close, then stop.
-    Shutdown {
-        /// As on SIGUSR1 instead of SIGINT.
-        graceful: bool,
-    },
-}
-
 /// What the connection's bytes mean.
 ///
 /// ```text
-///                ┌─ 0x80, or -B binary ──────────────▶ Binary
+///                ┌─ 0x80, or -B binary ─▶ Binary
 ///   Unheard ─────┤
-///                └─ else, or -B ascii ──┬─ -Y, -S ─▶ Login ─ login ─▶ Text
-///                                       └─ no logins ───────────────▶ Text
+///                └─ else, or -B ascii ──▶ Text
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Grammar {
     /// Nothing has come yet.
     Unheard(Services),
-    /// Lines of which only logins are heard.
-    Login(Tries),
     /// Lines: classic and meta commands.
     Text,
-    /// Packets, and how far their login has come.
-    Binary(Sasl),
+    /// Packets.
+    Binary,
 }
 
 impl Grammar {
     /// What a connection speaks whose first byte this is.
-    fn choose(services: Services, first: u8, settings: &Settings) -> Self {
-        let binary = match (services.has(Services::TEXT), services.has(Services::BINARY)) {
-            (true, true) => first == MAGIC_REQUEST,
-            (_, binary) => binary,
-        };
-        if binary {
-            Self::Binary(Sasl::new(settings.needs_login()))
-        } else if settings.needs_login() {
-            Self::Login(Tries::default())
-        } else {
-            Self::Text
+    fn choose(services: Services, first: u8) -> Self {
+        match (services.has(Services::TEXT), services.has(Services::BINARY)) {
+            (true, true) if first == MAGIC_REQUEST => Self::Binary,
+            (false, true) => Self::Binary,
+            _ => Self::Text,
         }
     }
-}
-
-/// Where the conversation stands.
-#[derive(Debug, Default)]
-enum State {
-    /// Between requests, or in an unfinished line.
-    #[default]
-    Command,
-    /// Inside a line of keys.
-    Keys(KeyLine),
-    /// Inside a value. Boxed: it is rare, and idle connections should be small.
-    Upload(Box<Upload>),
-    /// Inside a rejected value; bytes left.
-    Swallow(u64),
-    /// Inside a line that has been answered.
-    SkipLine,
-    /// Inside a reply. Boxed: it is rare.
-    Stream(Box<Stream>),
 }
 
 /// One conversation.
 #[derive(Debug)]
 pub struct Session {
     grammar: Grammar,
+    login: LoginState,
     state: State,
     /// Large values have been coming: likely the next one is as large.
     large: bool,
@@ -196,28 +146,23 @@ pub struct Session {
 }
 
 impl Session {
-    /// The largest number of input bytes that may stay unconsumed: a whole command line or header.
-    ///
-    /// A line of keys that fits is judged as a whole before its first key is answered; a longer one
-    /// is answered as it comes.
-    pub const INPUT_MAX: usize = 64 << 10;
-
     /// A new conversation; `services` are what its listener speaks.
     #[must_use]
-    pub fn new(services: Services) -> Self {
+    pub fn new(services: Services, settings: &Settings) -> Self {
         Self {
             grammar: Grammar::Unheard(services),
-            state: State::Command,
+            login: LoginState::new(settings.needs_login()),
+            state: State::Request,
             large: false,
             guest: false,
         }
     }
 
     /// The conversation of one datagram, whose sender may be anybody.
-    fn of_datagram(services: Services) -> Self {
+    fn of_datagram(services: Services, settings: &Settings) -> Self {
         Self {
             guest: true,
-            ..Self::new(services)
+            ..Self::new(services, settings)
         }
     }
 
@@ -228,17 +173,14 @@ impl Session {
         input: &[u8],
         out: &mut Output,
     ) -> Advance {
-        let mut turn = Turn::new(context, input, out);
-        turn.guest = self.guest;
+        let mut call = Call::new(context, input, out, self.guest);
         loop {
-            let step = self.resume(&mut turn);
-            self.state = step.state;
-            if let Some(progress) = step.stop {
-                if turn.large != self.large {
-                    self.large = turn.large || self.still_expects_large(input.len());
+            if let Some(progress) = self.step(&mut call) {
+                if call.large != self.large {
+                    self.large = call.large || self.still_expects_large(input.len());
                 }
                 return Advance {
-                    consumed: turn.at,
+                    consumed: call.at,
                     progress,
                 };
             }
@@ -252,59 +194,60 @@ impl Session {
         input: &[u8],
         out: &mut Output,
     ) -> Advance {
-        let mut turn = Turn::new(context, input, out);
-        turn.guest = self.guest;
-        turn.commands_left = 1;
-        let step = self.resume(&mut turn);
-        self.state = step.state;
+        let mut call = Call::new(context, input, out, self.guest);
+        call.requests_left = 1;
+        let stop = self.step(&mut call);
         Advance {
-            consumed: turn.at,
-            progress: step.stop.unwrap_or(Progress::Yield),
+            consumed: call.at,
+            progress: stop.unwrap_or(Progress::Yield),
         }
+    }
+
+    /// Goes on from where the conversation stands; why the call ends here, if it does.
+    #[inline]
+    fn step(&mut self, call: &mut Call<'_, '_>) -> Option<Progress> {
+        let step = self.resume(call);
+        self.state = step.state;
+        step.stop
     }
 
     /// Whether the next byte begins a request.
     #[must_use]
     pub fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Command)
+        matches!(self.state, State::Request)
     }
 
     /// Whether it may do more than log in.
     #[must_use]
-    pub fn is_admitted(&self, settings: &Settings) -> bool {
-        match self.grammar {
-            Grammar::Text => true,
-            Grammar::Unheard(_) => !settings.needs_login(),
-            Grammar::Login(_) => false,
-            Grammar::Binary(sasl) => sasl.gate() != Gate::Locked,
-        }
+    pub fn is_admitted(&self) -> bool {
+        !self.login.is_locked()
     }
 
     /// Small requests that fill a read end the expectation of large ones.
     #[cold]
     fn still_expects_large(&self, input_len: usize) -> bool {
-        input_len < HEAD_LEN || matches!(self.state, State::Upload(_))
+        input_len < HEAD_LEN || matches!(self.state, State::Receiving(_))
     }
 
-    fn resume(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn resume(&mut self, call: &mut Call<'_, '_>) -> Step {
         match mem::take(&mut self.state) {
-            State::Command => self.run_all(turn),
-            State::Keys(line) => retrieval::resume(turn, line),
-            State::Upload(upload) => upload::resume(turn, upload),
-            State::Swallow(left) => swallow(turn, left),
-            State::SkipLine => skip_line(turn),
-            State::Stream(stream) => stream::resume(turn, stream),
+            State::Request => self.run_all(call),
+            State::Keys(line) => retrieval::resume(call, line),
+            State::Receiving(value) => receive::resume(call, value),
+            State::Swallow(left) => swallow(call, left),
+            State::SkipLine => skip_line(call),
+            State::Stream(stream) => pull(call, stream),
         }
     }
 
     /// Runs requests until one leaves the conversation elsewhere, or the turn ends.
-    fn run_all(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+    fn run_all(&mut self, call: &mut Call<'_, '_>) -> Step {
         loop {
-            if turn.at == turn.input.len() {
-                return Step::stop(State::Command, Progress::NeedInput);
+            if call.at == call.input.len() {
+                return Step::stop(State::Request, Progress::NeedInput);
             }
-            let step = self.run_one(turn);
-            if step.stop.is_some() || !matches!(step.state, State::Command) {
+            let step = self.run_one(call);
+            if step.stop.is_some() || !matches!(step.state, State::Request) {
                 return step;
             }
         }
@@ -312,26 +255,20 @@ impl Session {
 
     /// Runs the next request, or a batch of them.
     #[inline]
-    fn run_one(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        let Some(&first) = turn.rest().first() else {
-            return Step::stop(State::Command, Progress::NeedInput);
+    fn run_one(&mut self, call: &mut Call<'_, '_>) -> Step {
+        let Some(&first) = call.rest().first() else {
+            return Step::stop(State::Request, Progress::NeedInput);
         };
-        if turn.is_full() {
-            return Step::stop(State::Command, Progress::Full);
+        if call.is_full() {
+            return Step::stop(State::Request, Progress::Full);
         }
         if let Grammar::Unheard(services) = self.grammar {
-            self.grammar = Grammar::choose(services, first, &turn.shared().settings);
+            self.grammar = Grammar::choose(services, first);
         }
-        match &mut self.grammar {
-            Grammar::Binary(sasl) => binary::command(turn, sasl),
-            Grammar::Login(tries) => {
-                let TextLogin { step, admitted } = auth::run_one(turn, tries);
-                if admitted {
-                    self.grammar = Grammar::Text;
-                }
-                step
-            }
-            Grammar::Unheard(_) | Grammar::Text => classic::command(turn),
+        match self.grammar {
+            Grammar::Binary => binary::run_one(call, &mut self.login),
+            _ if self.login.is_locked() => login::run_one(call, &mut self.login),
+            Grammar::Unheard(_) | Grammar::Text => classic::run_one(call),
         }
     }
 
@@ -350,21 +287,21 @@ impl Session {
         gaps: &mut [Gap<'a>],
         now: Now,
     ) -> NextRead {
-        let bytes = match self.grammar {
-            _ if self.large => HEAD_LEN,
-            // Before a login nothing is worth reading at once.
-            Grammar::Unheard(_) | Grammar::Login(_) => HEAD_LEN,
-            Grammar::Binary(sasl) if sasl.gate() == Gate::Locked => HEAD_LEN,
-            _ => usize::MAX,
+        // Before a login, and before it has said anything, much at once is not worth it.
+        let is_new = matches!(self.grammar, Grammar::Unheard(_));
+        let bytes = if self.large || is_new || self.login.is_locked() {
+            HEAD_LEN
+        } else {
+            usize::MAX
         };
-        let State::Upload(upload) = &mut self.state else {
+        let State::Receiving(value) = &mut self.state else {
             return NextRead::Bytes(bytes);
         };
-        let missing = upload.missing();
+        let missing = value.missing();
         if missing < GAP_MIN {
             return NextRead::Bytes(bytes);
         }
-        let count = upload.gaps(lane, most, gaps, now);
+        let count = value.gaps(lane, most, gaps, now);
         let room: usize = gaps[..count].iter().map(Gap::len).sum();
         match count {
             // There is no memory: reading on finds that out.
@@ -382,8 +319,8 @@ impl Session {
 
     /// `count` bytes of the value are in the gaps.
     pub fn filled(&mut self, lane: &mut Lane, count: u32) {
-        if let State::Upload(upload) = &mut self.state {
-            upload.filled(lane, count);
+        if let State::Receiving(value) = &mut self.state {
+            value.filled(lane, count);
         }
     }
 
@@ -391,7 +328,7 @@ impl Session {
     #[must_use]
     pub fn uploaded(&self) -> u64 {
         match &self.state {
-            State::Upload(upload) => upload.received().into(),
+            State::Receiving(value) => value.received().into(),
             _ => 0,
         }
     }
@@ -399,13 +336,13 @@ impl Session {
     /// Whether a request has come in part, beyond what is left of the input.
     #[must_use]
     pub fn is_midway(&self) -> bool {
-        !matches!(self.state, State::Command | State::Stream(_))
+        !matches!(self.state, State::Request | State::Stream(_))
     }
 
     /// The connection is gone: gives back what an unfinished request holds.
     pub fn hang_up(&mut self, lane: &mut Lane) {
-        if let State::Upload(upload) = mem::take(&mut self.state) {
-            upload.abandon(lane);
+        if let State::Receiving(value) = mem::take(&mut self.state) {
+            value.abandon(lane);
         }
     }
 
@@ -413,33 +350,57 @@ impl Session {
     #[must_use]
     pub fn state_name(&self) -> &'static str {
         match &self.state {
-            State::Command | State::SkipLine => "conn_read",
+            State::Request | State::SkipLine => "conn_read",
             State::Stream(stream) if stream.is_endless() => "conn_watch",
             State::Keys(_) | State::Stream(_) => "conn_mwrite",
-            State::Upload(_) => "conn_nread",
+            State::Receiving(_) => "conn_nread",
             State::Swallow(_) => "conn_swallow",
         }
     }
 }
 
-fn swallow(turn: &mut Turn<'_, '_>, left: u64) -> Step {
-    let here = turn.rest().len();
+/// Goes on with a reply that is produced piece by piece.
+fn pull(call: &mut Call<'_, '_>, mut stream: Box<Stream>) -> Step {
+    if stream.is_endless() {
+        call.at = call.input.len(); // Whoever listens has nothing to say.
+    }
+    loop {
+        if call.is_full() {
+            return Step::stop(State::Stream(stream), Progress::Full);
+        }
+        if call.requests_left == 0 {
+            return Step::stop(State::Stream(stream), Progress::Yield);
+        }
+        call.count_request();
+        match stream.push_piece(call) {
+            Left::More => {}
+            Left::Later => return Step::stop(State::Stream(stream), Progress::NeedInput),
+            Left::Nothing => {
+                call.say(END);
+                return Step::go(State::Request);
+            }
+        }
+    }
+}
+
+fn swallow(call: &mut Call<'_, '_>, left: u64) -> Step {
+    let here = call.rest().len();
     let take = usize::try_from(left).unwrap_or(usize::MAX).min(here);
-    turn.at += take;
+    call.at += take;
     match left - take as u64 {
-        0 => Step::go(State::Command),
+        0 => Step::go(State::Request),
         left => Step::stop(State::Swallow(left), Progress::NeedInput),
     }
 }
 
-fn skip_line(turn: &mut Turn<'_, '_>) -> Step {
-    match memchr(b'\n', turn.rest()) {
+fn skip_line(call: &mut Call<'_, '_>) -> Step {
+    match memchr(b'\n', call.rest()) {
         Some(newline) => {
-            turn.at += newline + 1;
-            Step::go(State::Command)
+            call.at += newline + 1;
+            Step::go(State::Request)
         }
         None => {
-            turn.at = turn.input.len();
+            call.at = call.input.len();
             Step::stop(State::SkipLine, Progress::NeedInput)
         }
     }

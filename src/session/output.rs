@@ -2,9 +2,14 @@
 
 use crate::base::number::usize_from;
 use crate::base::part::Part;
-use crate::session::OUTPUT_MARK;
 use crate::store::PinnedValue;
 use std::collections::VecDeque;
+
+/// Pending output above which a session stops producing.
+///
+/// Large enough that a pipeline of ordinary replies leaves in one write, small enough that a
+/// client that does not read costs little.
+pub const OUTPUT_MAX: usize = 256 << 10;
 
 /// Bytes that are put together for one write where large values are among them. Enough for most
 /// large values with their line in one write, and it stays in the processor's cache meanwhile.
@@ -53,7 +58,7 @@ impl Default for Output {
             large_pending: 0,
             staged: vec![],
             staged_sent: 0,
-            mark: OUTPUT_MARK,
+            mark: OUTPUT_MAX,
             copy_max: 0,
         }
     }
@@ -76,11 +81,11 @@ impl Output {
         self.staged.len() - self.staged_sent + self.bytes.len() - self.taken + self.large_pending
     }
 
-    /// Has the session stop above `mark` pending bytes instead of [`OUTPUT_MARK`], and copy
+    /// Has the session stop above `mark` pending bytes instead of [`OUTPUT_MAX`], and copy
     /// values of up to `copy_max` bytes that it would keep where they lie.
     #[inline]
     pub fn limit(&mut self, mark: usize, copy_max: u32) {
-        self.mark = mark.min(OUTPUT_MARK);
+        self.mark = mark.min(OUTPUT_MAX);
         self.copy_max = copy_max;
     }
 

@@ -10,24 +10,14 @@ use crate::protocol::text::keys::{
     Next, RetrievalVerb, check_keys, next_key, single_get, split_exptime, trim_cr,
 };
 use crate::protocol::text::reply::{CRLF, END, ValueHead, push_value_head};
-use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, Session, State, tally};
+use crate::session::call::{Call, INPUT_MAX};
+use crate::session::count;
+use crate::session::state::{KeyLine, Progress, State, Step};
 use crate::store::{COPY_MAX, Fetch, Fetched, HashedKey, Lane, PREFETCH_MAX};
 use memchr::memchr;
 
 /// Keys looked up together.
 const BATCH: usize = PREFETCH_MAX;
-
-/// A line of keys that is being answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct KeyLine {
-    /// Sends versions, too.
-    cas: bool,
-    /// The new expiry of gat.
-    touch: Option<Expiry>,
-    /// There has been a key. A line without any is an error, found at its end.
-    any: bool,
-}
 
 /// Keys to look up, and where in the input each one's request ends or begins.
 struct Batch<'a> {
@@ -73,23 +63,23 @@ const SINGLE_GET: KeyLine = KeyLine {
 /// Answers the single-key `get`s at the front of the input, a batch of them at most. Returns
 /// whether there was one.
 #[inline]
-pub(super) fn run_gets(turn: &mut Turn<'_, '_>) -> bool {
-    let Some((key, len)) = single_get(turn.rest()) else {
+pub(super) fn run_gets(call: &mut Call<'_, '_>) -> bool {
+    let Some((key, len)) = single_get(call.rest()) else {
         return false;
     };
-    let (key, end) = (turn.context.lane.hashed(key), turn.at + len);
-    if end == turn.input.len() {
-        answer_get(turn, &key, end);
+    let (key, end) = (call.context.lane.hashed(key), call.at + len);
+    if end == call.input.len() {
+        answer_get(call, &key, end);
     } else {
-        run_batch(turn, key, end);
+        run_batch(call, key, end);
     }
     true
 }
 
 /// Answers a `get` that ends at `end` and those after it.
-fn run_batch<'t>(turn: &mut Turn<'t, '_>, first: HashedKey<'t>, end: usize) {
-    let input = turn.input;
-    let most = BATCH.min(turn.commands_left as usize);
+fn run_batch<'t>(call: &mut Call<'t, '_>, first: HashedKey<'t>, end: usize) {
+    let input = call.input;
+    let most = BATCH.min(call.requests_left as usize);
     let (mut batch, mut at) = (Batch::new(), end);
     batch.push(first, end);
     while batch.len < most {
@@ -97,41 +87,41 @@ fn run_batch<'t>(turn: &mut Turn<'t, '_>, first: HashedKey<'t>, end: usize) {
             break;
         };
         at += len;
-        batch.push(turn.context.lane.hashed(key), at);
+        batch.push(call.context.lane.hashed(key), at);
     }
-    batch.prefetch(turn.context.lane);
+    batch.prefetch(call.context.lane);
     for (key, end) in batch.iter() {
-        if turn.is_full() {
+        if call.is_full() {
             break;
         }
-        answer_get(turn, key, *end);
+        answer_get(call, key, *end);
     }
 }
 
 #[inline]
-fn answer_get(turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, end: usize) {
-    answer(turn, key, SINGLE_GET);
-    turn.say(END);
-    turn.at = end;
-    turn.count_command();
+fn answer_get(call: &mut Call<'_, '_>, key: &HashedKey<'_>, end: usize) {
+    answer(call, key, SINGLE_GET);
+    call.say(END);
+    call.at = end;
+    call.count_request();
 }
 
 /// Starts with a retrieval line whose arguments begin `from` bytes into the rest of the input.
-pub(super) fn begin(turn: &mut Turn<'_, '_>, verb: RetrievalVerb, from: usize) -> Step {
-    let rest = turn.rest();
-    let window = &rest[..rest.len().min(Session::INPUT_MAX)];
+pub(super) fn begin(call: &mut Call<'_, '_>, verb: RetrievalVerb, from: usize) -> Step {
+    let rest = call.rest();
+    let window = &rest[..rest.len().min(INPUT_MAX)];
     let Some(newline) = memchr(b'\n', window) else {
-        if rest.len() < Session::INPUT_MAX {
-            return Step::stop(State::Command, Progress::NeedInput);
+        if rest.len() < INPUT_MAX {
+            return Step::stop(State::Request, Progress::NeedInput);
         }
-        return begin_endless(turn, verb, from);
+        return begin_endless(call, verb, from);
     };
-    turn.count_command();
-    match arguments(turn, verb, trim_cr(&rest[from..newline])) {
+    call.count_request();
+    match arguments(call, verb, trim_cr(&rest[from..newline])) {
         Ok((touch, skipped)) => {
-            turn.at += from + skipped;
+            call.at += from + skipped;
             resume(
-                turn,
+                call,
                 KeyLine {
                     cas: verb.cas,
                     touch,
@@ -140,26 +130,26 @@ pub(super) fn begin(turn: &mut Turn<'_, '_>, verb: RetrievalVerb, from: usize) -
             )
         }
         Err(error) => {
-            turn.error(error);
-            turn.at += newline + 1;
-            Step::go(State::Command)
+            call.error(error);
+            call.at += newline + 1;
+            Step::go(State::Request)
         }
     }
 }
 
 /// Judges all arguments of a line: the expiry of gat, and where the keys begin.
 fn arguments(
-    turn: &Turn<'_, '_>,
+    call: &Call<'_, '_>,
     verb: RetrievalVerb,
     arguments: &[u8],
 ) -> Result<(Option<Expiry>, usize), ErrorLine> {
-    let (touch, keys_at) = expiry_argument(turn, verb, arguments)?;
+    let (touch, keys_at) = expiry_argument(call, verb, arguments)?;
     check_keys(&arguments[keys_at..])?;
     Ok((touch, keys_at))
 }
 
 fn expiry_argument(
-    turn: &Turn<'_, '_>,
+    call: &Call<'_, '_>,
     verb: RetrievalVerb,
     arguments: &[u8],
 ) -> Result<(Option<Expiry>, usize), ErrorLine> {
@@ -167,19 +157,19 @@ fn expiry_argument(
         return Ok((None, 0));
     }
     let (exptime, keys_at) = split_exptime(arguments)?;
-    Ok((Some(turn.expiry(exptime)), keys_at))
+    Ok((Some(call.expiry(exptime)), keys_at))
 }
 
 /// Starts with a line too long to be seen as a whole: its keys are answered as they come, and a
 /// fault among them is reported where it occurs.
-fn begin_endless(turn: &mut Turn<'_, '_>, verb: RetrievalVerb, from: usize) -> Step {
-    let window = &turn.rest()[from..Session::INPUT_MAX];
-    turn.count_command();
-    match expiry_argument(turn, verb, window) {
+fn begin_endless(call: &mut Call<'_, '_>, verb: RetrievalVerb, from: usize) -> Step {
+    let window = &call.rest()[from..INPUT_MAX];
+    call.count_request();
+    match expiry_argument(call, verb, window) {
         Ok((touch, skipped)) => {
-            turn.at += from + skipped;
+            call.at += from + skipped;
             resume(
-                turn,
+                call,
                 KeyLine {
                     cas: verb.cas,
                     touch,
@@ -188,11 +178,11 @@ fn begin_endless(turn: &mut Turn<'_, '_>, verb: RetrievalVerb, from: usize) -> S
             )
         }
         Err(ErrorLine::BadExptime) => {
-            turn.error(ErrorLine::BadExptime);
+            call.error(ErrorLine::BadExptime);
             Step::go(State::SkipLine)
         }
         // Nothing but spaces for 64 KiB: this is no client.
-        Err(_) => Step::stop(State::Command, Progress::Close),
+        Err(_) => Step::stop(State::Request, Progress::Close),
     }
 }
 
@@ -205,43 +195,43 @@ enum Tail {
 }
 
 /// Answers keys until the line ends, the input ends, the output is full or the turn is used up.
-pub(super) fn resume(turn: &mut Turn<'_, '_>, mut line: KeyLine) -> Step {
+pub(super) fn resume(call: &mut Call<'_, '_>, mut line: KeyLine) -> Step {
     loop {
-        let (batch, tail) = collect(turn);
-        batch.prefetch(turn.context.lane);
+        let (batch, tail) = collect(call);
+        batch.prefetch(call.context.lane);
         for (key, start) in batch.iter() {
-            if turn.is_full() {
-                turn.at = *start;
+            if call.is_full() {
+                call.at = *start;
                 return Step::stop(State::Keys(line), Progress::Full);
             }
-            answer(turn, key, line);
+            answer(call, key, line);
             line.any = true;
         }
         match tail {
             // Each batch counts like a command: a line may have any number of keys.
             Tail::Batch(at) => {
-                turn.at = at;
-                turn.count_command();
-                if turn.commands_left == 0 {
+                call.at = at;
+                call.count_request();
+                if call.requests_left == 0 {
                     return Step::stop(State::Keys(line), Progress::Yield);
                 }
             }
             Tail::End(at) => {
-                turn.at = at;
-                turn.say(if line.any {
+                call.at = at;
+                call.say(if line.any {
                     END
                 } else {
                     ErrorLine::BadFormat.as_bytes()
                 });
-                return Step::go(State::Command);
+                return Step::go(State::Request);
             }
             Tail::TooLong(at) => {
-                turn.at = at;
-                turn.error(ErrorLine::BadFormat);
+                call.at = at;
+                call.error(ErrorLine::BadFormat);
                 return Step::go(State::SkipLine);
             }
             Tail::Partial(at) => {
-                turn.at = at;
+                call.at = at;
                 return Step::stop(State::Keys(line), Progress::NeedInput);
             }
         }
@@ -249,13 +239,13 @@ pub(super) fn resume(turn: &mut Turn<'_, '_>, mut line: KeyLine) -> Step {
 }
 
 /// Reads the next keys of a line.
-fn collect<'t>(turn: &Turn<'t, '_>) -> (Batch<'t>, Tail) {
-    let input = turn.input;
-    let (mut batch, mut at) = (Batch::new(), turn.at);
+fn collect<'t>(call: &Call<'t, '_>) -> (Batch<'t>, Tail) {
+    let input = call.input;
+    let (mut batch, mut at) = (Batch::new(), call.at);
     while batch.len < BATCH {
         match next_key(&input[at..]) {
             Next::Key(key, len) => {
-                batch.push(turn.context.lane.hashed(key), at);
+                batch.push(call.context.lane.hashed(key), at);
                 at += len;
             }
             Next::End(len) => return (batch, Tail::End(at + len)),
@@ -268,14 +258,14 @@ fn collect<'t>(turn: &Turn<'t, '_>) -> (Batch<'t>, Tail) {
 
 /// Looks a key up and appends its `VALUE`, if there is one.
 #[inline]
-fn answer(turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, line: KeyLine) {
+fn answer(call: &mut Call<'_, '_>, key: &HashedKey<'_>, line: KeyLine) {
     let how = Fetch {
         touch: line.touch,
         peek: false,
     };
-    let (name, now) = (key.key.as_bytes(), turn.context.now);
-    let bytes = turn.out.bytes_mut();
-    let found = turn.context.lane.fetch(key, how, now, |item| {
+    let (name, now) = (key.key.as_bytes(), call.context.now);
+    let bytes = call.out.bytes_mut();
+    let found = call.context.lane.fetch(key, how, now, |item| {
         let head = ValueHead {
             client_flags: item.client_flags(),
             value_len: item.value_len(),
@@ -292,21 +282,21 @@ fn answer(turn: &mut Turn<'_, '_>, key: &HashedKey<'_>, line: KeyLine) {
     match found {
         Fetched::Hit((class, pinned)) => {
             if let Some(value) = pinned {
-                turn.out.push_value(value);
-                turn.say(CRLF);
+                call.out.push_value(value);
+                call.say(CRLF);
             }
             match line.touch {
-                None => tally::get_hit(turn.counters(), class),
-                Some(_) => tally::touch_hit(turn.counters(), class),
+                None => count::get_hit(call.counters(), class),
+                Some(_) => count::touch_hit(call.counters(), class),
             }
-            tally::prefix_get(turn.shared(), name, true);
+            count::prefix_get(call.shared(), name, true);
         }
         Fetched::Miss(miss) => {
             match line.touch {
-                None => tally::get_miss(turn.counters(), miss),
-                Some(_) => tally::touch_miss(turn.counters(), miss),
+                None => count::get_miss(call.counters(), miss),
+                Some(_) => count::touch_miss(call.counters(), miss),
             }
-            tally::prefix_get(turn.shared(), name, false);
+            count::prefix_get(call.shared(), name, false);
         }
     }
 }

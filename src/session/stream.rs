@@ -9,11 +9,9 @@
 //! A stream is a cursor: what it has sent last. What comes and goes meanwhile may be in the reply
 //! or not; what was there all the time is.
 
-use crate::protocol::text::reply::END;
+use crate::session::call::Call;
 use crate::session::feed::Feed;
 use crate::session::report::StatLines;
-use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, State};
 use crate::stats::report_conns;
 use std::sync::Arc;
 
@@ -32,23 +30,21 @@ pub(super) enum Stream {
 }
 
 /// What a piece leaves to be done.
-enum Left {
+pub(super) enum Left {
+    /// Another piece.
     More,
+    /// The reply's end.
     Nothing,
-    /// More may come.
+    /// Perhaps more, later.
     Later,
 }
 
 impl Stream {
-    /// All sockets.
-    pub(super) fn conns() -> State {
-        State::Stream(Box::new(Self::Conns(-1)))
-    }
+    /// `stats conns`, from its beginning.
+    pub(super) const ALL_CONNS: Self = Self::Conns(-1);
 
-    /// All prefixes.
-    pub(super) fn prefixes() -> State {
-        State::Stream(Box::new(Self::Prefixes(None)))
-    }
+    /// `stats detail dump`, from its beginning.
+    pub(super) const ALL_PREFIXES: Self = Self::Prefixes(None);
 
     /// Whether it has no end of its own.
     pub(super) fn is_endless(&self) -> bool {
@@ -56,12 +52,12 @@ impl Stream {
     }
 
     /// Appends the next piece.
-    fn push_piece(&mut self, turn: &mut Turn<'_, '_>) -> Left {
-        let (shared, now) = (turn.shared(), turn.context.now);
+    pub(super) fn push_piece(&mut self, call: &mut Call<'_, '_>) -> Left {
+        let (shared, now) = (call.shared(), call.context.now);
         match self {
             Self::Conns(last) => {
                 let sockets = shared.host.sockets_after(*last, PIECE);
-                report_conns(&mut StatLines(turn.out.bytes_mut()), &sockets, now);
+                report_conns(&mut StatLines(call.out.bytes_mut()), &sockets, now);
                 let Some(socket) = sockets.last() else {
                     return Left::Nothing;
                 };
@@ -69,7 +65,7 @@ impl Stream {
                 Left::More
             }
             Self::Prefixes(last) => {
-                let bytes = turn.out.bytes_mut();
+                let bytes = call.out.bytes_mut();
                 match shared.prefixes.dump_after(last.as_deref(), PIECE, bytes) {
                     Some(prefix) => *last = Some(prefix),
                     None => return Left::Nothing,
@@ -78,35 +74,11 @@ impl Stream {
             }
             Self::Feed(feed) => match feed.take() {
                 Some(line) => {
-                    turn.say(&line);
+                    call.say(&line);
                     Left::More
                 }
                 None => Left::Later,
             },
-        }
-    }
-}
-
-/// Goes on with a reply.
-pub(super) fn resume(turn: &mut Turn<'_, '_>, mut stream: Box<Stream>) -> Step {
-    if stream.is_endless() {
-        turn.at = turn.input.len(); // Whoever listens has nothing to say.
-    }
-    loop {
-        if turn.is_full() {
-            return Step::stop(State::Stream(stream), Progress::Full);
-        }
-        if turn.commands_left == 0 {
-            return Step::stop(State::Stream(stream), Progress::Yield);
-        }
-        turn.count_command();
-        match stream.push_piece(turn) {
-            Left::More => {}
-            Left::Later => return Step::stop(State::Stream(stream), Progress::NeedInput),
-            Left::Nothing => {
-                turn.say(END);
-                return Step::go(State::Command);
-            }
         }
     }
 }

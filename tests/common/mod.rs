@@ -4,7 +4,7 @@
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::Settings;
 use nuthatch::session::{
-    ConnectionId, Context, Feed, Host, OUTPUT_MARK, Output, Progress, Session, Shared,
+    ConnectionId, Context, Feed, Host, INPUT_MAX, OUTPUT_MAX, Output, Progress, Session, Shared,
 };
 use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
@@ -84,7 +84,7 @@ impl Talk {
     pub(crate) fn new(settings: Settings) -> Self {
         let store = Store::new(&settings.store, 1).unwrap();
         let lane = store.lane(0);
-        let session = Session::new(settings.services);
+        let session = Session::new(settings.services, &settings);
         let host = Nobody::default();
         Self {
             pokes: Arc::clone(&host.pokes),
@@ -104,7 +104,7 @@ impl Talk {
     /// A new connection to the same store.
     pub(crate) fn reconnect(&mut self) {
         self.session.hang_up(&mut self.lane);
-        self.session = Session::new(self.shared.settings.services);
+        self.session = Session::new(self.shared.settings.services, &self.shared.settings);
         self.out.reset(0);
         self.unused.clear();
         self.ended = None;
@@ -145,15 +145,12 @@ impl Talk {
         self.unused.drain(..advance.consumed);
         self.pending_max = self.pending_max.max(self.out.pending());
         if advance.progress == Progress::Full {
-            assert!(self.out.pending() > OUTPUT_MARK);
+            assert!(self.out.pending() > OUTPUT_MAX);
         }
         self.read();
         match advance.progress {
             Progress::NeedInput => {
-                assert!(
-                    self.unused.len() < Session::INPUT_MAX,
-                    "input is left lying"
-                );
+                assert!(self.unused.len() < INPUT_MAX, "input is left lying");
                 false
             }
             Progress::Yield => {

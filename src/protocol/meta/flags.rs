@@ -2,7 +2,7 @@
 
 use crate::base::number::{parse_clamped, parse_u32, parse_u64};
 use crate::protocol::ErrorLine;
-use crate::protocol::meta::parse::Tokens;
+use crate::protocol::text::AllTokens;
 
 /// The longest opaque argument: with its letter it fills 32 bytes.
 pub const OPAQUE_LEN_MAX: usize = 31;
@@ -181,7 +181,7 @@ impl<'a> MetaFlags<'a> {
 
     /// The flags in request order, which is the order of the reply.
     pub fn iter(&self) -> impl Iterator<Item = Flag<'a>> + use<'a> {
-        Tokens::of(self.text).map(Flag::of)
+        AllTokens::of(self.text).map(Flag::of)
     }
 }
 

@@ -17,10 +17,10 @@
 
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::number::parse_i32;
-use crate::base::scan::token_len;
 use crate::base::store_mode::StoreMode;
 use crate::protocol::meta::base64::DecodedKey;
 use crate::protocol::meta::flags::{Flag, MetaFlags, OPAQUE_LEN_MAX};
+use crate::protocol::text::AllTokens;
 use crate::protocol::{ErrorLine, Rejection, VALUE_LEN_MAX};
 
 /// Tokens of a line at most, command, key and length included.
@@ -126,7 +126,7 @@ pub fn parse<'a>(
     if !is_meta_line(line) {
         return Err(ErrorLine::Unknown.into());
     }
-    let mut tokens = Tokens::of(&line[2..]);
+    let mut tokens = AllTokens::of(&line[2..]);
     let request = match line[1] {
         b'n' => return Ok(MetaLine::Noop),
         b'e' => parse_debug(&mut tokens, decoded)?,
@@ -139,7 +139,7 @@ pub fn parse<'a>(
 }
 
 fn parse_debug<'a>(
-    tokens: &mut Tokens<'a>,
+    tokens: &mut AllTokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, ErrorLine> {
     let token = tokens.next().ok_or(ErrorLine::BadFormat)?;
@@ -154,7 +154,7 @@ fn parse_debug<'a>(
 }
 
 fn parse_set<'a>(
-    tokens: &mut Tokens<'a>,
+    tokens: &mut AllTokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, Rejection> {
     let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
@@ -175,10 +175,10 @@ fn parse_set<'a>(
 
 fn parse_set_flags<'a>(
     key: &'a [u8],
-    tokens: &mut Tokens<'a>,
+    tokens: &mut AllTokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, ErrorLine> {
-    let (key, flags) = read_key_and_flags(key, 3, tokens.rest, decoded)?;
+    let (key, flags) = read_key_and_flags(key, 3, tokens.rest(), decoded)?;
     check_opaque(&flags)?;
     let mode = match flags.mode.map(first_byte) {
         None | Some(Some(b'S')) => StoreMode::Set,
@@ -201,11 +201,11 @@ fn parse_set_flags<'a>(
 #[inline(always)]
 fn parse_request<'a>(
     command: MetaCommand,
-    tokens: &mut Tokens<'a>,
+    tokens: &mut AllTokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, ErrorLine> {
     let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
-    let (key, flags) = read_key_and_flags(key, 2, tokens.rest, decoded)?;
+    let (key, flags) = read_key_and_flags(key, 2, tokens.rest(), decoded)?;
     check_opaque(&flags)?;
     Ok(MetaRequest {
         command,
@@ -216,11 +216,11 @@ fn parse_request<'a>(
 }
 
 fn parse_arithmetic<'a>(
-    tokens: &mut Tokens<'a>,
+    tokens: &mut AllTokens<'a>,
     decoded: &'a mut Option<DecodedKey>,
 ) -> Result<MetaRequest<'a>, ErrorLine> {
     let key = tokens.next().ok_or(ErrorLine::BadFormat)?;
-    let scanned = scan_flags(2, tokens.rest)?;
+    let scanned = scan_flags(2, tokens.rest())?;
     let (key, flags) = check_key_and_flags(key, scanned, decoded)
         .map_err(|_| ErrorLine::InvalidOrDuplicateFlag)?;
     let direction = match flags.mode.map(first_byte) {
@@ -247,7 +247,7 @@ fn scan_flags(before: usize, text: &[u8]) -> Result<Scanned<'_>, ErrorLine> {
     let mut count = before;
     let mut flags = MetaFlags::of(text);
     let mut fault = None;
-    for token in Tokens::of(text).take(TOKENS_SEEN_MAX - before) {
+    for token in AllTokens::of(text).take(TOKENS_SEEN_MAX - before) {
         if !matches!(token[0], b'A'..=b'z' | b'0'..=b'9') {
             return Err(ErrorLine::BadFormat);
         }
@@ -327,35 +327,6 @@ fn check_opaque(flags: &MetaFlags<'_>) -> Result<(), ErrorLine> {
 
 fn first_byte(text: &[u8]) -> Option<u8> {
     text.first().copied()
-}
-
-/// The tokens of a line: what lies between runs of spaces. Never empty ones.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Tokens<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Tokens<'a> {
-    pub(super) fn of(text: &'a [u8]) -> Self {
-        Self { rest: text }
-    }
-}
-
-impl<'a> Iterator for Tokens<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        while let [b' ', rest @ ..] = self.rest {
-            self.rest = rest;
-        }
-        if self.rest.is_empty() {
-            return None;
-        }
-        let (token, rest) = self.rest.split_at(token_len(self.rest));
-        self.rest = rest;
-        Some(token)
-    }
 }
 
 #[cfg(test)]

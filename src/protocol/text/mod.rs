@@ -16,7 +16,7 @@ mod tokens;
 pub use admin::{AdminRequest, AutomoveRequest, CrawlerRequest, Shutdown};
 pub use parse::parse_line;
 pub use stats::{CachedumpRequest, DetailRequest, Group, StatsRequest, parse_stats_key};
-pub use tokens::Tokens;
+pub use tokens::{AllTokens, Tokens};
 
 use crate::base::key::Key;
 use crate::base::store_mode::StoreMode;

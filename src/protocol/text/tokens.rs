@@ -2,7 +2,7 @@
 
 use crate::base::key::Key;
 use crate::base::number::{parse_clamped, parse_i32, parse_u32, parse_u64};
-use crate::base::scan::{find_blank, short_token_len};
+use crate::base::scan::{find_blank, short_token_len, token_len};
 
 /// Tokens that count; what follows on the line is ignored.
 const TOKENS_MAX: u8 = 23;
@@ -67,6 +67,43 @@ impl<'a> Iterator for Tokens<'a> {
         self.left -= 1;
         let len = short_token_len(self.rest);
         let (token, rest) = self.rest.split_at(len);
+        self.rest = rest;
+        Some(token)
+    }
+}
+
+/// All tokens of a meta line, which may have any number of them: what lies between runs of spaces.
+#[derive(Clone, Copy, Debug)]
+pub struct AllTokens<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> AllTokens<'a> {
+    /// The tokens of `text`.
+    #[must_use]
+    pub fn of(text: &'a [u8]) -> Self {
+        Self { rest: text }
+    }
+
+    /// The text after the token taken most recently.
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for AllTokens<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while let [b' ', rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (token, rest) = self.rest.split_at(token_len(self.rest));
         self.rest = rest;
         Some(token)
     }

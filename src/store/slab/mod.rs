@@ -16,6 +16,7 @@ pub(crate) mod class;
 mod demand;
 mod epitaph;
 mod geometry;
+mod limit;
 pub(crate) mod magazine;
 mod page;
 mod pool;

@@ -15,10 +15,9 @@
 //!
 //! The order of items and flushes is exact, for any number of flushes: an item keeps the low 36
 //! bits of the count of writes it was stored as (its CAS counter and the header's epoch), and what
-//! is older than a quarter of that is refreshed, see [`Stripe::limit_age`].
+//! is older than a quarter of that is refreshed, see
+//! [`Stripe::limit_age`](super::Stripe::limit_age).
 
-#[cfg(doc)]
-use crate::store::stripe::Stripe;
 use std::sync::Arc;
 
 /// Steps beyond one for each mark that a stripe keeps before it looks which ones are of no use.

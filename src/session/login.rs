@@ -15,8 +15,9 @@ use crate::protocol::ErrorLine;
 use crate::protocol::binary::{Gate, Login, Status};
 use crate::protocol::login::{LoginLine, parse_login_line, parse_plain, parse_token};
 use crate::protocol::text::reply::CRLF;
-use crate::session::turn::{Step, Turn};
-use crate::session::{Progress, State, tally};
+use crate::session::call::Call;
+use crate::session::count;
+use crate::session::state::{Progress, State, Step};
 use memchr::memchr;
 
 /// Bytes without a newline after which a text connection that has not logged in is closed.
@@ -32,28 +33,62 @@ const FAILURES_MAX: u8 = 3;
 /// The only mechanism on offer.
 pub(super) const MECHANISM: &[u8] = b"PLAIN";
 
-/// What a connection has used up of the little that it may do without a login.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tries {
+/// How far a connection's login has come, whatever it speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LoginState {
+    stage: Stage,
     /// Requests since it was last logged in.
     requests: u8,
     /// Logins that have failed, ever.
     failures: u8,
 }
 
-impl Tries {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// There are no logins here.
+    Off,
+    /// None has succeeded.
+    LoggedOut {
+        /// A mechanism has been agreed on: a step may follow.
+        started: bool,
+    },
+    /// One has succeeded.
+    LoggedIn,
+}
+
+impl LoginState {
+    /// The state of a new connection.
+    pub(super) fn new(required: bool) -> Self {
+        let stage = if required {
+            Stage::LoggedOut { started: false }
+        } else {
+            Stage::Off
+        };
+        Self {
+            stage,
+            requests: 0,
+            failures: 0,
+        }
+    }
+
+    /// Whether nothing but a login is understood.
+    #[inline]
+    pub(super) fn is_locked(self) -> bool {
+        matches!(self.stage, Stage::LoggedOut { .. })
+    }
+
+    /// What packets may do.
+    pub(super) fn gate(self) -> Gate {
+        match self.stage {
+            Stage::Off => Gate::Open,
+            Stage::LoggedOut { .. } => Gate::Locked,
+            Stage::LoggedIn => Gate::Unlocked,
+        }
+    }
+
     /// Counts a request that is answered without a login.
     pub(super) fn ask(&mut self) {
         self.requests = self.requests.saturating_add(1);
-    }
-
-    /// Counts a login.
-    fn log_in(&mut self, succeeded: bool) {
-        if succeeded {
-            self.requests = 0;
-        } else {
-            self.failures = self.failures.saturating_add(1);
-        }
     }
 
     /// Why the connection is to end, if it is.
@@ -67,30 +102,23 @@ impl Tries {
             None
         }
     }
-}
 
-/// How a text connection that has not logged in went on.
-pub(super) struct TextLogin {
-    /// Where it stands.
-    pub(super) step: Step,
-    /// Whether it has logged in.
-    pub(super) admitted: bool,
-}
-
-impl TextLogin {
-    fn refused(step: Step) -> Self {
-        Self {
-            step,
-            admitted: false,
+    /// Counts a login.
+    fn count(&mut self, succeeded: bool) {
+        if succeeded {
+            self.stage = Stage::LoggedIn;
+            self.requests = 0;
+        } else {
+            self.failures = self.failures.saturating_add(1);
         }
     }
 }
 
 /// Handles one line of a text connection that has not logged in.
-pub(super) fn run_one(turn: &mut Turn<'_, '_>, tries: &mut Tries) -> TextLogin {
-    let rest = turn.rest();
+pub(super) fn run_one(call: &mut Call<'_, '_>, login: &mut LoginState) -> Step {
+    let rest = call.rest();
     let newline = memchr(b'\n', &rest[..rest.len().min(LINE_LEN_MAX + 1)]);
-    let stop = |progress| TextLogin::refused(Step::stop(State::Command, progress));
+    let stop = |progress| Step::stop(State::Request, progress);
     let Some(newline) = newline else {
         let hopeless = rest.len() > LINE_LEN_MAX;
         return stop(if hopeless {
@@ -99,16 +127,16 @@ pub(super) fn run_one(turn: &mut Turn<'_, '_>, tries: &mut Tries) -> TextLogin {
             Progress::NeedInput
         });
     };
-    if turn.commands_left == 0 {
+    if call.requests_left == 0 {
         return stop(Progress::Yield);
     }
     let line_len = newline + 1;
     let (judged, skip) = match parse_login_line(&rest[..line_len]) {
         LoginLine::Close => return stop(Progress::Close),
         LoginLine::Unauthenticated => {
-            tries.ask();
-            turn.error(ErrorLine::Unauthenticated);
-            return after(turn, line_len, *tries, State::Command);
+            login.ask();
+            call.error(ErrorLine::Unauthenticated);
+            return after(call, line_len, *login, State::Request);
         }
         LoginLine::TokenTooLong { skip } => (Err(ErrorLine::TokenTooLong), skip),
         LoginLine::Token { len } => {
@@ -116,35 +144,32 @@ pub(super) fn run_one(turn: &mut Turn<'_, '_>, tries: &mut Tries) -> TextLogin {
             let Some(token) = rest[line_len..].get(..len) else {
                 return stop(Progress::NeedInput);
             };
-            turn.at += len;
-            (admit_token(&turn.shared().logins, token), 0)
+            call.at += len;
+            (admit_token(&call.shared().logins, token), 0)
         }
     };
-    tries.ask();
-    tries.log_in(judged.is_ok());
-    tally::login(turn.counters(), judged.is_ok());
+    login.ask();
+    login.count(judged.is_ok());
+    count::login(call.counters(), judged.is_ok());
     match judged {
-        Ok(()) => turn.say(b"STORED\r\n"),
-        Err(error) => turn.error(error),
+        Ok(()) => call.say(b"STORED\r\n"),
+        Err(error) => call.error(error),
     }
     let next = match skip {
-        0 => State::Command,
+        0 => State::Request,
         skip => State::Swallow(skip),
     };
-    TextLogin {
-        admitted: judged.is_ok(),
-        ..after(turn, line_len, *tries, next)
-    }
+    after(call, line_len, *login, next)
 }
 
-/// Counts the line, and goes on if there are tries left.
-fn after(turn: &mut Turn<'_, '_>, line_len: usize, tries: Tries, next: State) -> TextLogin {
-    turn.at += line_len;
-    turn.count_command();
-    TextLogin::refused(Step {
+/// Counts the line, and goes on if the connection may.
+fn after(call: &mut Call<'_, '_>, line_len: usize, login: LoginState, next: State) -> Step {
+    call.at += line_len;
+    call.count_request();
+    Step {
         state: next,
-        stop: tries.ending(),
-    })
+        stop: login.ending(),
+    }
 }
 
 /// Verifies the token of a text login together with the two bytes after it.
@@ -161,26 +186,6 @@ fn admit_token(table: &LoginTable, token_and_end: &[u8]) -> Result<(), ErrorLine
     }
 }
 
-/// How far the login of a binary connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sasl {
-    stage: Stage,
-    pub(super) tries: Tries,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// There are no logins here.
-    Off,
-    /// None has succeeded; `started` once a mechanism has been agreed on.
-    LoggedOut {
-        /// Whether a step may follow.
-        started: bool,
-    },
-    /// One has succeeded.
-    LoggedIn,
-}
-
 /// The answer to a message of a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LoginAnswer {
@@ -192,36 +197,12 @@ pub(super) struct LoginAnswer {
     pub(super) is_attempt: bool,
 }
 
-impl Sasl {
-    /// The state of a new connection.
-    #[must_use]
-    pub(super) fn new(required: bool) -> Self {
-        let stage = if required {
-            Stage::LoggedOut { started: false }
-        } else {
-            Stage::Off
-        };
-        Self {
-            stage,
-            tries: Tries::default(),
-        }
-    }
-
-    /// What the connection may do.
-    #[must_use]
-    pub(super) fn gate(self) -> Gate {
-        match self.stage {
-            Stage::Off => Gate::Open,
-            Stage::LoggedOut { .. } => Gate::Locked,
-            Stage::LoggedIn => Gate::Unlocked,
-        }
-    }
-
+impl LoginState {
     /// Takes one message of a login. A new attempt ends an older login, whatever comes of it.
     pub(super) fn answer(&mut self, table: &LoginTable, login: &Login<'_>) -> LoginAnswer {
         let answer = self.reply_to(table, login);
         if answer.is_attempt {
-            self.tries.log_in(answer.status == Status::Success);
+            self.count(answer.status == Status::Success);
         }
         answer
     }
@@ -268,7 +249,6 @@ impl Sasl {
         if !claim.is_some_and(|claim| table.admit(claim.user, claim.password)) {
             return LoginAnswer::failure();
         }
-        self.stage = Stage::LoggedIn;
         LoginAnswer {
             status: Status::Success,
             text: b"Authenticated",
@@ -306,62 +286,62 @@ mod tests {
 
     #[test]
     fn three_failures_or_sixteen_requests_are_the_end() {
-        let mut tries = Tries::default();
-        (1..REQUESTS_MAX).for_each(|_| tries.ask());
-        assert_eq!(tries.ending(), None);
-        tries.ask();
-        assert_eq!(tries.ending(), Some(Progress::Close));
-        let mut tries = Tries::default();
+        let mut login = LoginState::new(true);
+        (1..REQUESTS_MAX).for_each(|_| login.ask());
+        assert_eq!(login.ending(), None);
+        login.ask();
+        assert_eq!(login.ending(), Some(Progress::Close));
+        let mut login = LoginState::new(true);
         for succeeded in [false, true, false] {
-            tries.log_in(succeeded);
-            assert_eq!(tries.ending(), None);
+            login.count(succeeded);
+            assert_eq!(login.ending(), None);
         }
-        tries.log_in(false);
+        login.count(false);
         let barred = Progress::Barred { failures: 3 };
-        assert_eq!(tries.ending(), Some(barred));
+        assert_eq!(login.ending(), Some(barred));
     }
 
     #[test]
     fn a_failure_undoes_an_older_login() {
-        let mut sasl = Sasl::new(true);
+        let mut login = LoginState::new(true);
         let good = start(b"PLAIN", b"\0ann\0se cret");
-        assert_eq!(sasl.answer(&table(), &good).status, Status::Success);
-        assert_eq!(sasl.gate(), Gate::Unlocked);
+        assert_eq!(login.answer(&table(), &good).status, Status::Success);
+        assert_eq!(login.gate(), Gate::Unlocked);
         let bad = start(b"PLAIN", b"\0ann\0wrong");
-        assert_eq!(sasl.answer(&table(), &bad).status, Status::AuthFailure);
-        assert_eq!(sasl.gate(), Gate::Locked);
+        assert_eq!(login.answer(&table(), &bad).status, Status::AuthFailure);
+        assert_eq!(login.gate(), Gate::Locked);
     }
 
     #[test]
     fn a_step_needs_a_start() {
-        let mut sasl = Sasl::new(true);
+        let mut login = LoginState::new(true);
         let step = Login::Step {
             response: b"\0ann\0se cret",
         };
-        assert_eq!(sasl.answer(&table(), &step).status, Status::AuthFailure);
+        assert_eq!(login.answer(&table(), &step).status, Status::AuthFailure);
         assert_eq!(
-            sasl.answer(&table(), &start(b"PLAIN", b"")).status,
+            login.answer(&table(), &start(b"PLAIN", b"")).status,
             Status::AuthContinue
         );
-        assert_eq!(sasl.answer(&table(), &step).status, Status::Success);
-        assert_eq!(sasl.answer(&table(), &step).status, Status::AuthFailure);
-        assert_eq!(sasl.gate(), Gate::Locked);
+        assert_eq!(login.answer(&table(), &step).status, Status::Success);
+        assert_eq!(login.answer(&table(), &step).status, Status::AuthFailure);
+        assert_eq!(login.gate(), Gate::Locked);
     }
 
     #[test]
     fn other_mechanisms_and_identities_are_refused() {
-        let mut sasl = Sasl::new(true);
+        let mut login = LoginState::new(true);
         for (mechanism, response) in [
             (&b"CRAM-MD5"[..], &b"\0ann\0se cret"[..]),
             (b"plain", b"\0ann\0se cret"),
             (b"PLAIN", b"root\0ann\0se cret"),
             (b"PLAIN", b"\0\0"),
         ] {
-            let answer = sasl.answer(&table(), &start(mechanism, response));
+            let answer = login.answer(&table(), &start(mechanism, response));
             assert_eq!(answer.status, Status::AuthFailure);
         }
-        assert_eq!(sasl.answer(&table(), &Login::List).text, b"PLAIN");
+        assert_eq!(login.answer(&table(), &Login::List).text, b"PLAIN");
         let as_oneself = start(b"PLAIN", b"ann\0ann\0se cret");
-        assert_eq!(sasl.answer(&table(), &as_oneself).status, Status::Success);
+        assert_eq!(login.answer(&table(), &as_oneself).status, Status::Success);
     }
 }

@@ -4,11 +4,16 @@ use crate::base::clock::Expiry;
 use crate::protocol::ErrorLine;
 use crate::session::output::Output;
 use crate::session::shared::{Context, Shared};
-use crate::session::{Progress, State};
 use crate::stats::Counters;
 
+/// The largest number of input bytes that may stay unconsumed: a whole command line or header.
+///
+/// A line of keys that fits is judged as a whole before its first key is answered; a longer one
+/// is answered as it comes.
+pub const INPUT_MAX: usize = 64 << 10;
+
 /// Lent to the session's parts for the time of one call.
-pub(super) struct Turn<'t, 'c> {
+pub(super) struct Call<'t, 'c> {
     /// The store, the counters, the time.
     pub(super) context: &'t mut Context<'c>,
     /// All the input there is.
@@ -17,8 +22,8 @@ pub(super) struct Turn<'t, 'c> {
     pub(super) at: usize,
     /// Where replies go.
     pub(super) out: &'t mut Output,
-    /// Commands left before others get their turn.
-    pub(super) commands_left: u32,
+    /// Requests left before others get their turn.
+    pub(super) requests_left: u32,
     /// Up to where requests have been looked at ahead of their turn.
     pub(super) looked_to: usize,
     /// What changes the server is refused.
@@ -27,18 +32,23 @@ pub(super) struct Turn<'t, 'c> {
     pub(super) large: bool,
 }
 
-impl<'t, 'c> Turn<'t, 'c> {
-    /// A turn of as many commands as the operator allows.
-    pub(super) fn new(context: &'t mut Context<'c>, input: &'t [u8], out: &'t mut Output) -> Self {
-        let commands_left = context.shared.settings.requests_per_event.max(1);
+impl<'t, 'c> Call<'t, 'c> {
+    /// A call that may run as many requests as the operator allows.
+    pub(super) fn new(
+        context: &'t mut Context<'c>,
+        input: &'t [u8],
+        out: &'t mut Output,
+        guest: bool,
+    ) -> Self {
+        let requests_left = context.shared.settings.requests_per_event.max(1);
         Self {
             context,
             input,
             at: 0,
             out,
-            commands_left,
+            requests_left,
             looked_to: 0,
-            guest: false,
+            guest,
             large: false,
         }
     }
@@ -55,10 +65,10 @@ impl<'t, 'c> Turn<'t, 'c> {
         self.out.is_full()
     }
 
-    /// Counts one command of the turn.
+    /// Counts one request.
     #[inline]
-    pub(super) fn count_command(&mut self) {
-        self.commands_left = self.commands_left.saturating_sub(1);
+    pub(super) fn count_request(&mut self) {
+        self.requests_left = self.requests_left.saturating_sub(1);
     }
 
     /// What all sessions share.
@@ -95,30 +105,5 @@ impl<'t, 'c> Turn<'t, 'c> {
     /// When something dies that a client gave `exptime`.
     pub(super) fn expiry(&self, exptime: i64) -> Expiry {
         Expiry::from_exptime(exptime, self.context.now)
-    }
-}
-
-/// How one step of a session ended.
-pub(super) struct Step {
-    /// Where the conversation stands now.
-    pub(super) state: State,
-    /// Why the turn ends here, if it does.
-    pub(super) stop: Option<Progress>,
-}
-
-impl Step {
-    /// Goes on.
-    #[inline]
-    pub(super) fn go(state: State) -> Self {
-        Self { state, stop: None }
-    }
-
-    /// Ends the turn.
-    #[inline]
-    pub(super) fn stop(state: State, progress: Progress) -> Self {
-        Self {
-            state,
-            stop: Some(progress),
-        }
     }
 }
