@@ -22,7 +22,7 @@ use crate::base::part::Gap;
 use crate::server::budget::{Holding, READ_LEN};
 use crate::server::mailbox::Arrival;
 use crate::server::os::GAPS_MAX;
-use crate::server::roster::{self, Entry};
+use crate::server::roster::{self, SocketEntry};
 use crate::server::transport::{Sent, Transport};
 use crate::server::workbench::Workbench;
 use crate::session::{INPUT_MAX, NextRead, Output, Progress, Session};
@@ -102,7 +102,7 @@ pub(crate) struct Connection {
     /// It is in the middle of something: see [`is_stuck_since`](Self::is_stuck_since).
     pub(crate) midway: bool,
     /// What `stats conns` shows. Written to only when that changes.
-    entry: Arc<Entry>,
+    entry: Arc<SocketEntry>,
     /// The state that the entry shows.
     state: &'static str,
     listener: u16,
@@ -116,7 +116,7 @@ impl Connection {
         let Arrival { transport, client } = arrival;
         let services = bench.hub.listeners[usize::from(client.listener)].services;
         let ticks = bench.hub.shared.clock.now().ticks;
-        let entry = Arc::new(Entry::client(transport.fd(), client, ticks));
+        let entry = Arc::new(SocketEntry::client(transport.fd(), client, ticks));
         bench.roll().enter(&entry);
         Self {
             transport,

@@ -13,7 +13,7 @@
 
 use crate::base::settings::UDP_REPLY_LEN;
 use crate::server::address::ListenerInfo;
-use crate::server::roster::Entry;
+use crate::server::roster::SocketEntry;
 use crate::server::workbench::Workbench;
 use crate::session::{Context, Output, answer_datagram};
 use log::debug;
@@ -45,14 +45,14 @@ pub(crate) struct DatagramSocket {
     /// Datagrams may be waiting that no further edge will announce.
     pub(crate) pending: bool,
     /// What `stats conns` shows of it.
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Arc<SocketEntry>,
     socket: UdpSocket,
 }
 
 impl DatagramSocket {
     /// A bound socket.
     pub(crate) fn new(socket: UdpSocket, info: ListenerInfo) -> Self {
-        let entry = Entry::datagrams(socket.as_raw_fd(), info.name.clone());
+        let entry = SocketEntry::datagrams(socket.as_raw_fd(), info.name.clone());
         Self {
             info,
             pending: true,

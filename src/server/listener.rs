@@ -6,7 +6,7 @@ use crate::server::address::{Endpoint, ListenSpec, ListenerInfo};
 use crate::server::datagram::DatagramSocket;
 use crate::server::failure::{EXIT_OS, EXIT_USAGE, Failure};
 use crate::server::mailbox::Arrival;
-use crate::server::roster::{Client, Entry, display};
+use crate::server::roster::{Client, SocketEntry, display};
 use log::{debug, info, warn};
 use mio::net::{TcpListener, UdpSocket, UnixListener};
 use mio::{Interest, Registry, Token};
@@ -77,12 +77,12 @@ impl Listener {
     }
 
     /// What `stats conns` shows of it.
-    pub(crate) fn entry(&self, ticks: u64) -> Entry {
+    pub(crate) fn entry(&self, ticks: u64) -> SocketEntry {
         let fd = match &self.door {
             Door::Tcp(listener) => listener.as_raw_fd(),
             Door::Unix(listener, _) => listener.as_raw_fd(),
         };
-        Entry::listener(fd, self.info.name.clone(), ticks)
+        SocketEntry::listener(fd, self.info.name.clone(), ticks)
     }
 
     /// Has `registry` report waiting clients as `token`.

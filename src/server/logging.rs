@@ -28,12 +28,12 @@ const QUEUE_LEN: usize = 1024;
 /// How long the end of the process waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_millis(300);
 
-static QUEUE: OnceLock<Sender<Entry>> = OnceLock::new();
+static QUEUE: OnceLock<Sender<Queued>> = OnceLock::new();
 
 /// Lines that found the queue full and have not been reported.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-enum Entry {
+enum Queued {
     Line(Vec<u8>),
     /// Everything before it has been written when this is dropped.
     Mark(#[expect(dead_code, reason = "dropped, and not read")] Sender<()>),
@@ -45,7 +45,7 @@ pub fn start(settings: &Settings) {
     let to_journal = is_journal();
     Builder::new()
         .filter_level(LevelFilter::Trace)
-        .target(Target::Pipe(Box::new(Lines)))
+        .target(Target::Pipe(Box::new(StderrQueue)))
         .format(move |out, record| {
             if to_journal {
                 // It adds the time itself.
@@ -75,20 +75,20 @@ pub fn finish() {
         return;
     };
     let (mark, written) = bounded(0);
-    if queue.send_timeout(Entry::Mark(mark), LAST_LINES).is_ok() {
+    if queue.send_timeout(Queued::Mark(mark), LAST_LINES).is_ok() {
         let _ = written.recv_timeout(LAST_LINES);
     }
 }
 
 /// What `env_logger` writes to: one line a call.
-struct Lines;
+struct StderrQueue;
 
-impl Write for Lines {
+impl Write for StderrQueue {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let Some(queue) = QUEUE.get() else {
             return io::stderr().write(line);
         };
-        if let Err(TrySendError::Full(_)) = queue.try_send(Entry::Line(line.into())) {
+        if let Err(TrySendError::Full(_)) = queue.try_send(Queued::Line(line.into())) {
             DROPPED.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -99,9 +99,9 @@ impl Write for Lines {
     }
 }
 
-fn write_all(lines: &Receiver<Entry>) {
+fn write_all(lines: &Receiver<Queued>) {
     for entry in lines {
-        let Entry::Line(line) = entry else {
+        let Queued::Line(line) = entry else {
             continue;
         };
         // A log that cannot be written has nobody to complain to.

@@ -100,8 +100,8 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
 
 /// Tells the settings one by one, under the names and in the order of `stats settings`.
 fn tell_settings(settings: &Settings) {
-    struct Lines;
-    impl Sink for Lines {
+    struct SettingLines;
+    impl Sink for SettingLines {
         fn stat(&mut self, name: &str, value: &str) {
             debug!("{name} {value}");
         }
@@ -118,7 +118,7 @@ fn tell_settings(settings: &Settings) {
         automove_ratio: settings.shown.slab_automove_ratio,
         automove_window_s: store.automove_window_s,
     };
-    report_settings(&mut Lines, settings, adjusted);
+    report_settings(&mut SettingLines, settings, adjusted);
 }
 
 /// Says how far we are, where a unit of systemd's waits to hear it.

@@ -1,7 +1,7 @@
 //! Who is connected, for `stats conns`: read on demand, and next to free for those who serve.
 //!
 //! ```text
-//!   worker ──owns──▶ Connection ──▶ Entry ◀── Roll of the worker ◀── whoever asks
+//!   worker ──owns──▶ Connection ──▶ SocketEntry ◀── Roll of the worker ◀── whoever asks
 //!                       │             ▲
 //!                       └─ writes when the tick or the state has changed
 //! ```
@@ -44,7 +44,7 @@ const NOBODY: RawFd = -1;
 
 /// One open socket.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct SocketEntry {
     fd: RawFd,
     role: Role,
     /// Where in [`STATES`] its state is.
@@ -78,7 +78,7 @@ pub(crate) struct Client {
     pub(crate) local: Option<SocketAddr>,
 }
 
-impl Entry {
+impl SocketEntry {
     /// The entry of a listening socket.
     pub(crate) fn listener(fd: RawFd, name: String, ticks: u64) -> Self {
         Self::new(fd, Role::Listener { name }, "conn_listening", ticks)
@@ -164,7 +164,7 @@ impl Entry {
 #[derive(Debug)]
 pub(crate) struct Roll {
     /// Locked when a socket comes or goes, and by whoever asks.
-    entries: Mutex<BTreeMap<RawFd, Arc<Entry>>>,
+    entries: Mutex<BTreeMap<RawFd, Arc<SocketEntry>>>,
     /// Whose request is being run.
     serving: CachePadded<AtomicI32>,
 }
@@ -178,12 +178,12 @@ impl Roll {
     }
 
     /// Adds a socket.
-    pub(crate) fn enter(&self, entry: &Arc<Entry>) {
+    pub(crate) fn enter(&self, entry: &Arc<SocketEntry>) {
         self.entries.lock().insert(entry.fd, Arc::clone(entry));
     }
 
     /// Removes a socket that is about to be closed.
-    pub(crate) fn leave(&self, entry: &Entry) {
+    pub(crate) fn leave(&self, entry: &SocketEntry) {
         self.entries.lock().remove(&entry.fd);
     }
 
@@ -204,13 +204,13 @@ impl Roll {
 #[derive(Debug)]
 pub(crate) struct Roster {
     /// By number, as clients name them.
-    listeners: Box<[Entry]>,
+    listeners: Box<[SocketEntry]>,
     rolls: Box<[Roll]>,
 }
 
 impl Roster {
     /// A roster of `listeners`, with an empty roll for each of `workers`.
-    pub(crate) fn new(listeners: Box<[Entry]>, workers: usize) -> Self {
+    pub(crate) fn new(listeners: Box<[SocketEntry]>, workers: usize) -> Self {
         Self {
             listeners,
             rolls: (0..workers).map(|_| Roll::new()).collect(),
@@ -264,8 +264,8 @@ mod tests {
 
     fn roster() -> Roster {
         let listeners = [
-            Entry::listener(5, "tcp:0.0.0.0:11211".into(), 32),
-            Entry::listener(4, "unix:/run/n.sock".into(), 32),
+            SocketEntry::listener(5, "tcp:0.0.0.0:11211".into(), 32),
+            SocketEntry::listener(4, "unix:/run/n.sock".into(), 32),
         ];
         Roster::new(listeners.into(), 2)
     }
@@ -274,7 +274,7 @@ mod tests {
     fn sockets_of_all_workers_are_listed_by_descriptor() {
         let roster = roster();
         let enter = |worker: usize, fd, client| {
-            let entry = Arc::new(Entry::client(fd, client, 40));
+            let entry = Arc::new(SocketEntry::client(fd, client, 40));
             roster.roll(worker).enter(&entry);
         };
         let client = Client {
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn a_udp_socket_shows_its_peer_while_it_is_at_its_datagram() {
         let roster = roster();
-        let entry = Arc::new(Entry::datagrams(9, "udp:127.0.0.1:11211".into()));
+        let entry = Arc::new(SocketEntry::datagrams(9, "udp:127.0.0.1:11211".into()));
         roster.roll(1).enter(&entry);
         let addresses = || {
             let last = roster.report_after(-1, 100).pop().unwrap();
@@ -332,7 +332,7 @@ mod tests {
             peer: None,
             local: None,
         };
-        let entry = Arc::new(Entry::client(9, client, 40));
+        let entry = Arc::new(SocketEntry::client(9, client, 40));
         roster.roll(0).enter(&entry);
         let state = || {
             roster

@@ -15,19 +15,19 @@ use mio::Token;
 
 /// Values in numbered slots that are used again.
 #[derive(Debug)]
-pub(crate) struct Table<T> {
-    slots: Vec<Slot<T>>,
+pub(crate) struct TokenTable<T> {
+    slots: Vec<Holder<T>>,
     free: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct Holder<T> {
     generation: u32,
     /// Boxed, so that a slot that once held a connection costs 16 bytes when it holds none.
     value: Option<Box<T>>,
 }
 
-impl<T> Default for Table<T> {
+impl<T> Default for TokenTable<T> {
     fn default() -> Self {
         Self {
             slots: vec![],
@@ -36,7 +36,7 @@ impl<T> Default for Table<T> {
     }
 }
 
-impl<T> Table<T> {
+impl<T> TokenTable<T> {
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
@@ -52,7 +52,7 @@ impl<T> Table<T> {
 
     fn grow(&mut self) -> u32 {
         let index = u32::try_from(self.slots.len()).expect("descriptors are 31 bits wide");
-        self.slots.push(Slot {
+        self.slots.push(Holder {
             generation: 0,
             value: None,
         });
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_old_token_does_not_reach_the_slots_next_user() {
-        let mut table = Table::default();
+        let mut table = TokenTable::default();
         let first = table.insert("first");
         assert_eq!(table.remove(first).as_deref(), Some(&"first"));
         let second = table.insert("second");
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_length_and_the_tokens_follow_what_is_there() {
-        let mut table = Table::default();
+        let mut table = TokenTable::default();
         let tokens: Vec<_> = (0..5).map(|n| table.insert(n)).collect();
         table.remove(tokens[1]);
         table.remove(tokens[3]);

@@ -22,7 +22,7 @@ use crate::server::connection::{Connection, Turn};
 use crate::server::datagram::DatagramSocket;
 use crate::server::hub::Hub;
 use crate::server::mailbox::{Arrival, Message, WAKE};
-use crate::server::table::Table;
+use crate::server::table::TokenTable;
 use crate::server::workbench::Workbench;
 use log::{debug, info};
 use mio::event::Event;
@@ -60,7 +60,7 @@ pub(crate) struct Worker {
     number: usize,
     poll: Poll,
     bench: Workbench,
-    table: Table<Connection>,
+    table: TokenTable<Connection>,
     /// UDP sockets that are this worker's.
     datagrams: Vec<DatagramSocket>,
     /// Connections that have more to do; each at most once (`Connection::queued`).
@@ -86,7 +86,7 @@ impl Worker {
             number,
             poll,
             bench,
-            table: Table::default(),
+            table: TokenTable::default(),
             datagrams,
             ready: VecDeque::new(),
             scanned_at: 0,

@@ -7,8 +7,8 @@ use crate::base::clock::Expiry;
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::protocol::binary::{
-    Command, Gate, HEADER_LEN, HitReply, Login, PacketRejection, Parsed, Reply, Request, Status,
-    Then, parse,
+    Command, Gate, HEADER_LEN, HitReply, Login, PacketRejection, PacketRequest, Parsed, Reply,
+    Status, Then, parse,
 };
 use crate::protocol::peek;
 use crate::protocol::text::reply::END;
@@ -70,7 +70,7 @@ fn reject(call: &mut Call<'_, '_>, rejection: &PacketRejection) -> Step {
     }
 }
 
-fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &Request<'_>) -> Step {
+fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &PacketRequest<'_>) -> Step {
     let (context, out) = (&mut *call.context, &mut *call.out);
     let reply = request.reply;
     match request.command {
@@ -125,7 +125,7 @@ fn may_go_on(login: LoginState) -> Step {
 }
 
 /// Success without a body, unless the client wants silence.
-fn push_success(request: &Request<'_>, cas: u64, out: &mut Vec<u8>) {
+fn push_success(request: &PacketRequest<'_>, cas: u64, out: &mut Vec<u8>) {
     if !request.opcode.quiet {
         request.reply.push_done(out, cas);
     }
@@ -134,12 +134,12 @@ fn push_success(request: &Request<'_>, cas: u64, out: &mut Vec<u8>) {
 // ---- reads
 
 /// What a hit leaves behind once the stripe's lock is released.
-struct Found {
+struct PacketHit {
     class: ClassId,
     pinned: Option<PinnedValue>,
 }
 
-fn run_get(context: &mut Context<'_>, request: &Request<'_>, out: &mut Output) {
+fn run_get(context: &mut Context<'_>, request: &PacketRequest<'_>, out: &mut Output) {
     let Command::Get {
         key,
         touch,
@@ -183,7 +183,12 @@ fn run_get(context: &mut Context<'_>, request: &Request<'_>, out: &mut Output) {
     }
 }
 
-fn write_hit(item: &mut Item<'_>, reply: Reply, key: Option<Key<'_>>, out: &mut Vec<u8>) -> Found {
+fn write_hit(
+    item: &mut Item<'_>,
+    reply: Reply,
+    key: Option<Key<'_>>,
+    out: &mut Vec<u8>,
+) -> PacketHit {
     let value_len = item.value_len();
     let client_flags = item.client_flags();
     reply.push_hit(
@@ -195,7 +200,7 @@ fn write_hit(item: &mut Item<'_>, reply: Reply, key: Option<Key<'_>>, out: &mut 
             value_len,
         },
     );
-    let mut found = Found {
+    let mut found = PacketHit {
         class: item.class(),
         pinned: None,
     };
@@ -216,7 +221,7 @@ fn write_miss(reply: Reply, key: Option<Key<'_>>, out: &mut Vec<u8>) {
 
 fn run_touch(
     context: &mut Context<'_>,
-    request: &Request<'_>,
+    request: &PacketRequest<'_>,
     (key, exptime): (Key<'_>, i64),
     out: &mut Vec<u8>,
 ) {
@@ -252,7 +257,7 @@ fn run_touch(
 
 // ---- stores
 
-fn begin_store(call: &mut Call<'_, '_>, request: &Request<'_>) -> State {
+fn begin_store(call: &mut Call<'_, '_>, request: &PacketRequest<'_>) -> State {
     let Command::Store {
         mode,
         key,
@@ -298,7 +303,12 @@ fn error_status(error: StoreError) -> Status {
 
 // ---- the rest
 
-fn run_delete(context: &mut Context<'_>, request: &Request<'_>, key: Key<'_>, out: &mut Vec<u8>) {
+fn run_delete(
+    context: &mut Context<'_>,
+    request: &PacketRequest<'_>,
+    key: Key<'_>,
+    out: &mut Vec<u8>,
+) {
     count::prefix_delete(context.shared, key.as_bytes());
     let hashed = context.lane.hashed(key);
     match context.lane.delete(&hashed, request.compare, context.now) {
@@ -314,7 +324,7 @@ fn run_delete(context: &mut Context<'_>, request: &Request<'_>, key: Key<'_>, ou
     }
 }
 
-fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>) {
+fn run_count(context: &mut Context<'_>, request: &PacketRequest<'_>, out: &mut Vec<u8>) {
     let Command::Count {
         key,
         delta,
@@ -363,7 +373,7 @@ fn run_count(context: &mut Context<'_>, request: &Request<'_>, out: &mut Vec<u8>
 
 fn run_flush(
     context: &mut Context<'_>,
-    request: &Request<'_>,
+    request: &PacketRequest<'_>,
     exptime: Option<i64>,
     out: &mut Vec<u8>,
 ) {

@@ -39,12 +39,12 @@ struct Counts {
 pub struct PrefixStats {
     on: AtomicBool,
     delimiter: u8,
-    table: Mutex<Table>,
+    table: Mutex<PrefixTable>,
 }
 
 /// By name, so that a dump can go on from any.
 #[derive(Debug, Default)]
-struct Table {
+struct PrefixTable {
     prefixes: BTreeMap<Box<[u8]>, Counts>,
     /// Bytes of their names.
     names_len: usize,
@@ -110,7 +110,7 @@ impl PrefixStats {
 
     /// Forgets all prefixes.
     pub fn clear(&self) {
-        *self.table.lock() = Table::default();
+        *self.table.lock() = PrefixTable::default();
     }
 
     /// Appends one `PREFIX` line for each of the next prefixes after `after`, at most `most` of

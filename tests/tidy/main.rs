@@ -7,9 +7,11 @@
 
 mod circles;
 mod code;
+mod names;
 
 use crate::circles::circles;
 use crate::code::{Source, blank_out, body_end, holds_word, imports, leading_name, line_of, words};
+use crate::names::{retired, shared_names};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -97,6 +99,7 @@ fn the_sources_are_tidy() {
         leftovers,
         lengths,
         drawings,
+        retired,
     ];
     assert_tidy("src", rules);
 }
@@ -105,6 +108,12 @@ fn the_sources_are_tidy() {
 fn imports_run_in_no_circle() {
     let found = circles(&sources_in("src"));
     assert!(found.is_empty(), "\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_two_types_share_a_name() {
+    let shared = shared_names(&sources_in("src"));
+    assert!(shared.is_empty(), "\n{}", shared.join("\n"));
 }
 
 #[test]

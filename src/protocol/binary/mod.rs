@@ -19,8 +19,8 @@ mod reply;
 pub use header::{HEADER_LEN, MAGIC_REQUEST, MAGIC_RESPONSE, RequestHeader};
 pub use opcode::{Opcode, Verb};
 pub use parse::{
-    BODY_LEN_MAX, Command, Gate, LOGIN_LEN_MAX, Login, MECHANISM_LEN_MAX, PacketRejection, Parsed,
-    Request, Then, parse,
+    BODY_LEN_MAX, Command, Gate, LOGIN_LEN_MAX, Login, MECHANISM_LEN_MAX, PacketRejection,
+    PacketRequest, Parsed, Then, parse,
 };
 pub use reply::{HitReply, Reply, Status};
 

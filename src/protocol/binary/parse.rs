@@ -55,14 +55,14 @@ pub enum Parsed<'a> {
         needed: usize,
     },
     /// A request.
-    Request(Request<'a>),
+    Request(PacketRequest<'a>),
     /// Something that is answered with an error, or not at all.
     Rejected(PacketRejection),
 }
 
 /// A request that makes sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request<'a> {
+pub struct PacketRequest<'a> {
     /// What the header asks for.
     pub opcode: Opcode,
     /// Where the reply goes.
@@ -298,7 +298,7 @@ impl Frame {
         let Some(command) = self.command(extras, key, value) else {
             return Parsed::Rejected(reject(header, Status::InvalidArguments, Then::Close));
         };
-        Parsed::Request(Request {
+        Parsed::Request(PacketRequest {
             opcode: self.opcode,
             reply: Reply::to(header),
             compare: (header.cas != 0).then_some(header.cas),

@@ -112,7 +112,7 @@ impl Marks {
 
 /// How far a stripe had been written to by some flushes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Step {
+pub(crate) struct FlushStep {
     /// The last of them.
     pub(crate) number: u64,
     /// The stripe's version when they came.
@@ -125,10 +125,10 @@ pub(crate) struct Flushed {
     marks: Arc<Marks>,
     /// The last flush that a round has been made for.
     lifted: u64,
-    last: Step,
+    last: FlushStep,
     /// Those before that one, in order. Mostly there is none: most stripes are not written to
     /// between two flushes.
-    earlier: Vec<Step>,
+    earlier: Vec<FlushStep>,
 }
 
 impl Flushed {
@@ -142,7 +142,7 @@ impl Flushed {
     }
 
     /// Notes a flush.
-    fn note(&mut self, marks: &Arc<Marks>, step: Step) {
+    fn note(&mut self, marks: &Arc<Marks>, step: FlushStep) {
         self.marks = Arc::clone(marks);
         let last = std::mem::replace(&mut self.last, step);
         if last.version == step.version {
@@ -165,7 +165,11 @@ impl Flushed {
 }
 
 /// A stripe's part of a flush. Returns how many steps more it keeps.
-pub(crate) fn note_flush(flushed: &mut Option<Flushed>, marks: &Arc<Marks>, step: Step) -> isize {
+pub(crate) fn note_flush(
+    flushed: &mut Option<Flushed>,
+    marks: &Arc<Marks>,
+    step: FlushStep,
+) -> isize {
     let Some(flushed) = flushed else {
         *flushed = Some(Flushed {
             marks: Arc::clone(marks),
@@ -251,7 +255,7 @@ mod tests {
             let prefix = format!("tag{:03}:", number % 250);
             all = Arc::new(all.with(prefix.as_bytes(), number));
             let version = number * 10;
-            note_flush(&mut flushed, &all, Step { number, version });
+            note_flush(&mut flushed, &all, FlushStep { number, version });
             let flushed = flushed.as_ref().unwrap();
             let key = format!("{prefix}key");
             assert!(flushed.kills(key.as_bytes(), number * 10));

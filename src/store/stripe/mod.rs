@@ -9,7 +9,7 @@ use crate::store::index::{Absent, Fingerprint, Index};
 use crate::store::item::{Header, VERSIONS, state};
 use crate::store::outcome::{ClassId, Miss};
 use crate::store::slab::{ChunkRef, Epitaph, Slabs};
-use crate::store::stripe::marks::{Flushed, Marks, Step, note_flush};
+use crate::store::stripe::marks::{FlushStep, Flushed, Marks, note_flush};
 use std::sync::Arc;
 
 /// Writes to a stripe after which its items are looked at for their age.
@@ -157,7 +157,7 @@ impl Stripe {
     /// Notes a flush that the store has numbered so. Returns how many steps more are kept.
     pub(crate) fn flush(&mut self, marks: &Arc<Marks>, number: u64) -> isize {
         let version = self.version;
-        note_flush(&mut self.flushed, marks, Step { number, version })
+        note_flush(&mut self.flushed, marks, FlushStep { number, version })
     }
 
     /// Whether so much was written since its items were last looked at that they are to be again.

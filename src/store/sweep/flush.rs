@@ -3,7 +3,7 @@
 use crate::base::clock::{Expiry, Now};
 use crate::store::locks::{Rank, Ranked};
 use crate::store::outcome::TooManyFlushes;
-use crate::store::stripe::marks::{Marks, Step};
+use crate::store::stripe::marks::{FlushStep, Marks};
 use crate::store::table::Table;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicU64, Ordering};
@@ -203,5 +203,5 @@ impl Flushing {
 /// Steps that all stripes together may have.
 fn steps_max(limit: u64) -> isize {
     let bytes = (limit / STEPS_SHARE).max(STEPS_BYTES_MIN);
-    bytes as isize / size_of::<Step>() as isize
+    bytes as isize / size_of::<FlushStep>() as isize
 }

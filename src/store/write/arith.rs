@@ -20,7 +20,7 @@ const NUMBER_LEN: usize = 24;
 const LONG_NUMBER_LEN: usize = 1024;
 
 /// What the stripe's lock was let go with.
-enum Step {
+enum Tried {
     Answer(Counted),
     Missing,
     /// The number has outgrown its chunk: it goes into a new one.
@@ -39,7 +39,7 @@ pub(crate) fn arith(
     now: Now,
 ) -> Result<Counted, StoreError> {
     match try_arith(writer, key, how, now) {
-        Step::Answer(counted) => Ok(counted),
+        Tried::Answer(counted) => Ok(counted),
         step => arith_anew(writer, step, key, how, now),
     }
 }
@@ -48,16 +48,16 @@ pub(crate) fn arith(
 #[inline(never)]
 fn arith_anew(
     writer: Writer<'_>,
-    mut step: Step,
+    mut step: Tried,
     key: &HashedKey<'_>,
     how: &Arith,
     now: Now,
 ) -> Result<Counted, StoreError> {
     loop {
         let done = match step {
-            Step::Answer(counted) => Some(counted),
-            Step::Missing => create_number(writer, key, how, now)?,
-            Step::Move(base, value) => move_number(writer, key, how, *base, value, now)?,
+            Tried::Answer(counted) => Some(counted),
+            Tried::Missing => create_number(writer, key, how, now)?,
+            Tried::Move(base, value) => move_number(writer, key, how, *base, value, now)?,
         };
         if let Some(counted) = done {
             return Ok(counted);
@@ -100,7 +100,7 @@ fn create_number(
 }
 
 #[inline]
-fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> Step {
+fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> Tried {
     let table = writer.table();
     let place = key.hash.place();
     let mut stripe = table.stripe(place);
@@ -110,12 +110,12 @@ fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> 
         if absent.is_some_and(|absent| absent.may_have_a_ghost()) {
             ask_ghost(writer.seat, &mut stripe, key);
         }
-        return Step::Missing;
+        return Tried::Missing;
     };
     let id = table.cas_id(place, found.chunk, found.header);
     let value = match count(&table.slabs, &found, id, how) {
         Ok(value) => value,
-        Err(refused) => return Step::Answer(refused),
+        Err(refused) => return Tried::Answer(refused),
     };
     let mut digits = itoa::Buffer::new();
     let text = digits.format(value).as_bytes();
@@ -124,7 +124,7 @@ fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> 
     layout.explicit_cas = how.explicit_cas.filter(|_| table.cas);
     let class = table.slabs.class_of(found.chunk);
     if !fits_in_place(table, found.header, class, layout) {
-        return Step::Move(Box::new(base(writer, key, &mut stripe, found)), value);
+        return Tried::Move(Box::new(base(writer, key, &mut stripe, found)), value);
     }
     let before = table.slabs.item_size(found.chunk, found.header);
     let expiry = how.touch.unwrap_or(found.header.expiry());
@@ -148,7 +148,7 @@ fn try_arith(writer: Writer<'_>, key: &HashedKey<'_>, how: &Arith, now: Now) -> 
     tallies.bytes.add(grown);
     tallies.used.add(1);
     tallies.proven.add(u64::from(found.header.is_on_trial()));
-    Step::Answer(Counted::Number {
+    Tried::Answer(Counted::Number {
         value,
         cas,
         expiry,
