@@ -50,6 +50,24 @@ fn a_dump_of_all_prefixes_never_waits_whole() {
 }
 
 #[test]
+fn a_long_turn_ends_where_the_output_is_full() {
+    let mut talk = Talk::new(Settings {
+        detail_enabled: true,
+        requests_per_event: u32::MAX,
+        ..settings()
+    });
+    let gets: String = (0..20_000)
+        .map(|number| format!("get {number}:k\r\n"))
+        .collect();
+    talk.ask(gets.as_bytes());
+    talk.pending_max = 0;
+    let dump = talk.ask(b"stats detail dump\r\n");
+    assert!(dump.len() > 2 * OUTPUT_MAX);
+    let most = talk.pending_max;
+    assert!(most < OUTPUT_MAX + 8_000, "{most}");
+}
+
+#[test]
 fn long_prefixes_have_a_bound_of_their_own() {
     let mut talk = counting_prefixes();
     for first in (0..PREFIXES_MAX).step_by(1000) {

@@ -469,4 +469,32 @@ mod tests {
         worker.poke(Token(id.token));
         assert_eq!(worker.ready.len(), 1);
     }
+
+    #[test]
+    fn winding_up_ends_at_its_deadline_however_much_waits() {
+        let (mut worker, id, mut client) = worker();
+        let token = Token(id.token);
+        let feed = Arc::new(Feed::new(id, 4));
+        let host = Arc::clone(&worker.hub);
+        feed.push(&*host.shared.host, vec![b'x'; 2 << 20].into());
+        let connection = worker.table.get_mut(token).unwrap();
+        connection.follow(feed);
+        connection.poke();
+        connection.turn(&mut worker.bench, 1);
+        assert!(connection.is_blocked(), "the socket does not take all");
+        client.set_nonblocking(true).unwrap();
+        let mut read_all = || {
+            let mut bytes = vec![];
+            let end = client.read_to_end(&mut bytes).unwrap_err();
+            assert_eq!(end.kind(), io::ErrorKind::WouldBlock);
+            bytes.len()
+        };
+        let first = read_all();
+        assert!(first > 0);
+        assert!(connection.wind_up(&mut worker.bench, Instant::now()));
+        assert_eq!(read_all(), 0, "the time is up");
+        let later = Instant::now() + DRAIN;
+        connection.wind_up(&mut worker.bench, later);
+        assert!(read_all() > 0, "there was more to send");
+    }
 }
