@@ -19,6 +19,7 @@
 use crate::base::number::usize_from;
 use crate::base::settings::Settings;
 use crate::session::Shared;
+use std::fmt::{Display, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes read in one turn at most. Large enough that a big value comes in few system calls, small
@@ -60,6 +61,22 @@ impl Overdraft {
             Self::Memory => holding.input + holding.output,
             Self::Pinned => holding.pinned,
         }
+    }
+}
+
+/// What bytes these are, and why they are too many, for the end of a sentence in the log.
+impl Display for Overdraft {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Memory => {
+                "of requests and replies: connections together hold more than \
+                 -o conn_memory= allows"
+            }
+            Self::Pinned => {
+                "of values in the store: connections together keep more than half of it \
+                 from eviction"
+            }
+        })
     }
 }
 
@@ -203,6 +220,15 @@ mod tests {
         budget.change(&shared, Holding::default(), pinned);
         let pinned = Some((Overdraft::Pinned, (32 << 20) / 2));
         assert_eq!(budget.overdraft(&shared, 2), pinned);
+    }
+
+    #[test]
+    fn the_log_says_in_words_what_there_is_too_much_of() {
+        let memory = Overdraft::Memory.to_string();
+        assert!(memory.starts_with("of requests and replies: "), "{memory}");
+        assert!(memory.contains("-o conn_memory="), "{memory}");
+        let pinned = Overdraft::Pinned.to_string();
+        assert!(pinned.starts_with("of values in the store: "), "{pinned}");
     }
 
     #[test]

@@ -236,7 +236,7 @@ impl Worker {
             let Some((token, has, _)) = worst else {
                 return false;
             };
-            info!("closing a connection that holds {has} bytes: {overdraft:?} is short");
+            info!("closing a connection that holds {has} bytes {overdraft}");
             let kicks = &self.hub.shared.server.conn_memory_kicks;
             kicks.fetch_add(1, Ordering::Relaxed);
             self.close(token);
