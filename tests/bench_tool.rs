@@ -11,7 +11,7 @@ mod scratch;
 use nuthatch::base::settings::Settings;
 use nuthatch::server::{Running, Server};
 use scratch::Scratch;
-use std::io::{Read, Write};
+use std::io::{Read, Write, pipe};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::thread;
@@ -237,6 +237,126 @@ fn wrong_values_are_found_and_fail_the_run() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+#[test]
+fn without_options_it_stores_and_then_measures_sets_gets_and_a_mix() {
+    let server = start();
+    let address = server.addresses()[0].to_string();
+    let output = tool("--server").arg(&address).output().unwrap();
+    let page = succeeded(&output);
+    let (opening, runs) = page.split_once("\nset: ").unwrap();
+    let (set, runs) = runs.split_once("\nget: ").unwrap();
+    let (get, mix) = runs.split_once("\nmix: ").unwrap();
+    let place = format!("text to {address}: 1 thread with 50 connections");
+    assert!(opening.contains(&place), "{opening}");
+    assert!(opening.contains("100000 keys of 16 B"), "{opening}");
+    assert!(opening.contains("values of 100 B"), "{opening}");
+    assert!(set.contains(" stored, 0 errors\n"), "{page}");
+    assert!(
+        get.contains(" hits (100 %), 0 misses, 0 errors\n"),
+        "{page}"
+    );
+    assert!(mix.contains(" hits (100 %), 0 misses, "), "{page}");
+    assert!(mix.contains(" stored, 0 errors\n"), "{page}");
+    // Nobody looks on.
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn without_options_each_run_is_a_json_object_with_a_name() {
+    let server = start();
+    let json = bench(&server, "-P meta");
+    let runs: Vec<&str> = json.lines().collect();
+    assert_eq!(runs.len(), 3, "{json}");
+    for (run, name) in runs.iter().zip(["set", "get", "mix"]) {
+        assert!(
+            run.starts_with(&format!("{{\"run\": \"{name}\", ")),
+            "{run}"
+        );
+        assert!(run.ends_with('}'), "{run}");
+        assert_clean(run);
+        assert_eq!(count(run, "misses"), 0, "{run}");
+        assert!(real(run, "seconds") > 2.99, "{run}");
+    }
+    let [sets, gets, mix] =
+        [0, 1, 2].map(|at| (count(runs[at], "stored"), count(runs[at], "hits")));
+    assert!(sets.0 > 0 && sets.1 == 0, "{json}");
+    assert!(gets.0 == 0 && gets.1 > 0, "{json}");
+    assert!(mix.0 > 0 && mix.1 > mix.0, "{json}");
+}
+
+#[test]
+fn a_reader_that_leaves_ends_it_in_peace() {
+    let server = start();
+    let address = server.addresses()[0].to_string();
+    for words in ["", "-n 100", "trace zipf"] {
+        let mut command = tool(words);
+        if !words.starts_with("trace") {
+            command.args(["--server", &address]);
+        }
+        let (reader, writer) = pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).output().unwrap();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(complaint, "", "{words}");
+        assert!(output.status.success(), "{words}");
+    }
+}
+
+#[test]
+fn what_it_was_asked_for_is_said_in_words() {
+    let server = start();
+    let output = tool("-w multiget:7 -n 50 -k 10 -c 1 -s 5-9 --prefill --server")
+        .arg(server.addresses()[0].to_string())
+        .output()
+        .unwrap();
+    let page = succeeded(&output);
+    assert!(
+        page.starts_with("get of 7 keys at once over text to 127."),
+        "{page}"
+    );
+    assert!(page.contains("1 thread with 1 connection\n"), "{page}");
+    assert!(
+        page.contains("10 keys of 16 B, chosen evenly; values of 5 to 9 B\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("350 hits (100 %), 0 misses, 0 errors\n"),
+        "{page}"
+    );
+}
+
+#[test]
+fn the_first_refusal_is_told() {
+    let users = Scratch::new("refusal");
+    std::fs::write(&*users, "nut:hatch\n").unwrap();
+    let settings = Settings {
+        tcp_port: Some(0),
+        auth_file: Some(users.to_path_buf()),
+        ..Settings::default()
+    };
+    let server = Server::bind(settings).unwrap().spawn().unwrap();
+    let address = server.addresses()[0].to_string();
+    let page = succeeded(&tool("-n 1 -c 1 --server").arg(&address).output().unwrap());
+    assert!(
+        page.contains("1 error\n  first error  CLIENT_ERROR un"),
+        "{page}"
+    );
+    // Who goes on asking is disconnected.
+    let output = tool("-n 100 -c 1 --server").arg(&address).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    let reason = "closed a connection; before, it answered `CLIENT_ERROR un";
+    assert!(complaint.contains(reason), "{complaint}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn options_that_make_no_sense_are_told_apart_from_runs_that_fail() {
+    let output = tool("-w put").output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("expected get, set"), "{complaint}");
+    assert_eq!(output.status.code(), Some(2));
+}
+
 /// Plays a trace; the JSON that the tool prints.
 fn replay(server: &Running, words: &str, trace: &str) -> String {
     let path = Scratch::new(&format!("trace-{}", server.addresses()[0].port()));
@@ -406,5 +526,9 @@ fn a_server_that_is_not_there_is_named() {
     let output = tool("-n 1 --server").arg(&address).output().unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(complaint.contains(&address), "{complaint}");
+    assert!(
+        complaint.contains("Is a server running there?"),
+        "{complaint}"
+    );
     assert_eq!(output.status.code(), Some(1));
 }

@@ -7,7 +7,8 @@ use std::fs;
 /// ended in between takes its time with it; servers keep theirs.
 pub(crate) fn process_ns(pid: u32) -> Result<u64, Failure> {
     let directory = format!("/proc/{pid}/task");
-    let tasks = fs::read_dir(&directory).map_err(Failure::during(&format!("read {directory}")))?;
+    let tasks =
+        fs::read_dir(&directory).map_err(Failure::during(&format!("CPU time of process {pid}")))?;
     let mut total = 0;
     for task in tasks.flatten() {
         // A thread may end while we look.

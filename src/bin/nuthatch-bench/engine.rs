@@ -17,7 +17,7 @@ use crate::tally::Tally;
 use crate::wire::{HEAD_MAX, Wire};
 use mio::{Events, Poll, Token};
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -119,7 +119,7 @@ impl Connection {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::during("write to the server")(error)),
+                Err(error) => return Err(lost("write to the server", error, tally)),
             }
         }
         Ok(())
@@ -251,11 +251,11 @@ impl<'p> Engine<'p> {
             let kept = connection.replies.resume(&mut self.input);
             let result = connection.stream.read(&mut self.input[kept..]);
             let count = match result {
-                Ok(0) => return Err(Failure::new("the server closed a connection")),
+                Ok(0) => return Err(closed(&self.tally)),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::during("read from the server")(error)),
+                Err(error) => return Err(lost("read from the server", error, &self.tally)),
             };
             self.tally.bytes_received += count as u64;
             let input = &self.input[..kept + count];
@@ -274,6 +274,24 @@ impl<'p> Engine<'p> {
             }
         }
     }
+}
+
+/// Why a connection is of no more use.
+fn lost(what: &str, error: io::Error, tally: &Tally) -> Failure {
+    match error.kind() {
+        // What was sent after the server hung up is answered so.
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => closed(tally),
+        _ => Failure::during(what)(error),
+    }
+}
+
+/// A server that hangs up may have said why, here or on another connection.
+fn closed(tally: &Tally) -> Failure {
+    let answer = match &tally.complaint {
+        Some(complaint) => format!("; before, it answered `{complaint}`"),
+        None => String::new(),
+    };
+    Failure::new(format!("the server closed a connection{answer}"))
 }
 
 /// Notes how long the next `finished` requests took.

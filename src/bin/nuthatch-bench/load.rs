@@ -6,6 +6,7 @@
 //! checked without remembering what was stored: a wrong value passes once in 65,536 times.
 
 use crate::random::{Random, Zipf, mix, normal};
+use std::fmt::{Display, Formatter};
 
 /// Digits of a key at most: 4 billion keys are more than a benchmark fills a server with.
 const DIGITS_MAX: usize = 8;
@@ -86,6 +87,18 @@ impl ValueSize {
     }
 }
 
+impl Display for ValueSize {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Fixed(len) => write!(out, "{len} B"),
+            Self::Range(from, to) => write!(out, "{from} to {to} B"),
+            Self::Lognormal { median, sigma } => {
+                write!(out, "{median} B at the median (lognormal, sigma {sigma})")
+            }
+        }
+    }
+}
+
 /// Keys and values of one load, shared by all threads.
 #[derive(Debug)]
 pub(crate) struct Content {
@@ -154,6 +167,16 @@ pub(crate) enum Choice {
     Zipf(f64),
     /// In turn.
     Sequential,
+}
+
+impl Display for Choice {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::Uniform => out.write_str("chosen evenly"),
+            Self::Zipf(exponent) => write!(out, "chosen by Zipf's law (exponent {exponent})"),
+            Self::Sequential => out.write_str("in order"),
+        }
+    }
 }
 
 /// One thread's choice of keys.

@@ -21,7 +21,6 @@ const WELCOME: &[u8] = b"STORED\r\n";
 pub(crate) struct Login {
     user: String,
     password: String,
-    protocol: Protocol,
 }
 
 impl std::fmt::Debug for Login {
@@ -32,25 +31,26 @@ impl std::fmt::Debug for Login {
 
 impl Login {
     /// The first `user:password` line of a file as servers read it with `-Y`.
-    pub(crate) fn read(file: &Path, protocol: Protocol) -> Result<Self, Failure> {
-        let name = file.display().to_string();
-        let text = fs::read_to_string(file).map_err(Failure::during(&name))?;
-        let first = text.lines().find_map(|line| line.split_once(':'));
-        let Some((user, password)) = first else {
-            return Err(Failure::new(format!("{name}: no user:password line")));
-        };
-        Ok(Self {
-            user: user.into(),
-            password: password.into(),
-            protocol,
-        })
+    pub(crate) fn read(file: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(file).map_err(|error| error.to_string())?;
+        match text.lines().find_map(|line| line.split_once(':')) {
+            Some((user, password)) => Ok(Self {
+                user: user.into(),
+                password: password.into(),
+            }),
+            None => Err("no line of it is user:password".into()),
+        }
     }
 
     /// Logs in on a new connection, and waits for the answer.
-    pub(crate) fn perform(&self, stream: &mut (impl Read + Write)) -> Result<(), Failure> {
+    pub(crate) fn perform(
+        &self,
+        stream: &mut (impl Read + Write),
+        protocol: Protocol,
+    ) -> Result<(), Failure> {
         let during = Failure::during("log in");
-        stream.write_all(&self.request()).map_err(&during)?;
-        let accepted = if self.protocol == Protocol::Binary {
+        stream.write_all(&self.request(protocol)).map_err(&during)?;
+        let accepted = if protocol == Protocol::Binary {
             let mut header = [0; HEADER];
             stream.read_exact(&mut header).map_err(&during)?;
             let len = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
@@ -69,13 +69,15 @@ impl Login {
         if accepted {
             Ok(())
         } else {
-            Err(Failure::new("log in: the server does not let us in"))
+            Err(Failure::new(
+                "log in: the server refuses this user and password",
+            ))
         }
     }
 
-    fn request(&self) -> Vec<u8> {
-        let Self { user, password, .. } = self;
-        if self.protocol != Protocol::Binary {
+    fn request(&self, protocol: Protocol) -> Vec<u8> {
+        let Self { user, password } = self;
+        if protocol != Protocol::Binary {
             let words = format!("{user} {password}");
             return format!("set login 0 0 {}\r\n{words}\r\n", words.len()).into_bytes();
         }

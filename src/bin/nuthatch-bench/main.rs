@@ -6,6 +6,7 @@
 //!                         │  load: which key, which value
 //!                         │  wire: requests to bytes, bytes to heads of replies
 //!                         └  replies: count, time, verify
+//!   no options ─▶ series: sets, gets, a mix ─▶ run
 //!   options ─▶ Replay ─▶ replay: a trace's operations ─▶ miss ratios
 //!   options ─▶ Synthesis ─▶ trace: lines for replay
 //! ```
@@ -21,6 +22,7 @@ mod load;
 mod login;
 mod operation;
 mod options;
+mod output;
 mod plan;
 mod progress;
 mod random;
@@ -28,6 +30,7 @@ mod replay;
 mod replies;
 mod report;
 mod run;
+mod series;
 mod socket;
 mod tally;
 mod trace;
@@ -39,8 +42,9 @@ use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match options::parse().and_then(act) {
-        Ok(code) => code,
+    match act(options::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
             eprintln!("nuthatch-bench: {failure}");
             ExitCode::FAILURE
@@ -48,28 +52,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn act(action: Action) -> Result<ExitCode, Failure> {
+/// `false` if it could be done but a value was wrong.
+fn act(action: Action) -> Result<bool, Failure> {
     match action {
         Action::Run { plan, json } => {
             let outcome = run::measure(&plan, "run")?;
-            if json {
-                println!("{}", report::json(&outcome));
+            output::print(&if json {
+                report::json(None, &outcome)
             } else {
-                print!("{}", report::page(&plan, &outcome));
-            }
-            if outcome.tally.wrong > 0 {
-                return Ok(ExitCode::FAILURE);
-            }
+                report::page(&plan, &outcome)
+            })?;
+            Ok(outcome.tally.wrong == 0)
         }
+        Action::Series { plan, json } => series::run(&plan, json).map(|()| true),
         Action::Replay { replay, json } => {
             let played = replay.run()?;
-            if json {
-                println!("{}", played.json());
-            } else {
-                print!("{}", played.page());
-            }
+            output::print(&if json { played.json() } else { played.page() })?;
+            Ok(true)
         }
-        Action::Trace(synthesis) => synthesis.write(io::stdout().lock())?,
+        Action::Trace(synthesis) => synthesis.write(io::stdout().lock()).map(|()| true),
     }
-    Ok(ExitCode::SUCCESS)
 }

@@ -70,3 +70,42 @@ impl Plan {
         }
     }
 }
+
+#[cfg(test)]
+impl Plan {
+    /// Fifty connections that get some keys.
+    pub(crate) fn example() -> Self {
+        use crate::socket::Address;
+        use crate::wire::Protocol;
+
+        Self {
+            peer: Peer {
+                address: Address::Tcp("cache:11211".into()),
+                login: None,
+                protocol: Protocol::Text,
+            },
+            wire: Wire {
+                protocol: Protocol::Text,
+                keys_per_get: 1,
+                ttl_s: 0,
+            },
+            workload: Workload::Get,
+            depth: 1,
+            connections: 50,
+            threads: 1,
+            requests: None,
+            duration: None,
+            keys: 1000,
+            key_size: 16,
+            value_size: ValueSize::Fixed(100),
+            choice: Choice::Uniform,
+            hit_ratio: 1.0,
+            rate: None,
+            verify: false,
+            seed: 1,
+            prefill: false,
+            warm_up: None,
+            server_pid: None,
+        }
+    }
+}

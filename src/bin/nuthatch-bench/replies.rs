@@ -84,8 +84,11 @@ impl Replies {
                     break;
                 };
                 at += head.len;
-                let key = head.key.clone();
-                let key = key.map(|key| &input[at - head.len..][key]);
+                let bytes = &input[at - head.len..at];
+                if head.kind == Kind::Error && tally.complaint.is_none() {
+                    tally.complaint = Some(self.wire.complaint(bytes));
+                }
+                let key = head.key.clone().map(|key| &bytes[key]);
                 self.begin(head, key, content, tally);
                 continue;
             };

@@ -3,6 +3,7 @@
 use crate::histogram::Histogram;
 use crate::plan::{Plan, Workload};
 use crate::run::Outcome;
+use crate::tally::Tally;
 use std::fmt::Write;
 
 const PERCENTILES: [(f64, &str); 5] = [
@@ -16,7 +17,7 @@ const PERCENTILES: [(f64, &str); 5] = [
 /// Columns of the longest bar.
 const BAR_LEN: usize = 50;
 
-/// A JSON object with one level: names and numbers, written as they come.
+/// A JSON object with one level: names, numbers and words, written as they come.
 #[derive(Debug, Default)]
 pub(crate) struct Json(String);
 
@@ -32,22 +33,32 @@ impl Json {
         self.raw(name, &format!("{value:.6}"))
     }
 
+    /// Adds a word of ours: nothing in it needs an escape.
+    pub(crate) fn word(&mut self, name: &str, value: &str) -> &mut Self {
+        self.raw(name, &format!("\"{value}\""))
+    }
+
     fn raw(&mut self, name: &str, value: &str) -> &mut Self {
         let comma = if self.0.is_empty() { "" } else { ", " };
         self.0.push_str(&format!("{comma}\"{name}\": {value}"));
         self
     }
 
+    /// The object on a line of its own.
     pub(crate) fn finish(&self) -> String {
-        format!("{{{}}}", self.0)
+        format!("{{{}}}\n", self.0)
     }
 }
 
-pub(crate) fn json(outcome: &Outcome) -> String {
+/// One object; a run of several says which it is.
+pub(crate) fn json(run: Option<&str>, outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     let seconds = outcome.elapsed.as_secs_f64();
     let operations = tally.operations();
     let mut json = Json::default();
+    if let Some(name) = run {
+        json.word("run", name);
+    }
     json.real("seconds", seconds)
         .count("requests", tally.requests)
         .count("operations", operations)
@@ -74,36 +85,95 @@ pub(crate) fn json(outcome: &Outcome) -> String {
     json.finish()
 }
 
-/// The page for a terminal.
+/// What is known before a run: what is sent where, and with which keys and values.
+pub(crate) fn heading(plan: &Plan) -> String {
+    let request = match plan.workload {
+        Workload::Get if plan.wire.keys_per_get > 1 => {
+            format!("get of {} keys at once", plan.wire.keys_per_get)
+        }
+        Workload::Get => "get".into(),
+        Workload::Set => "set".into(),
+        Workload::Mixed { get_share } => {
+            let (gets, sets) = (percent(get_share), percent(1.0 - get_share));
+            format!("{gets} % gets and {sets} % sets")
+        }
+    };
+    format!("{request} over {}\n{}\n", clients(plan), content(plan))
+}
+
+/// How the server is reached, and how many wait for it.
+pub(crate) fn clients(plan: &Plan) -> String {
+    let mut text = format!(
+        "{} to {}: {} with {}",
+        plan.wire.protocol.name(),
+        plan.peer.address,
+        counted(plan.threads as u64, "thread"),
+        counted(plan.connections as u64, "connection"),
+    );
+    if plan.depth > 1 {
+        let _ = write!(text, ", {} requests at once on each", plan.depth);
+    }
+    if let Some(rate) = plan.rate {
+        let _ = write!(text, ", {rate} requests/s due (open loop)");
+    }
+    text
+}
+
+/// Which keys and values.
+pub(crate) fn content(plan: &Plan) -> String {
+    let mut text = format!(
+        "{} of {} B, {}; values of {}",
+        counted(plan.keys, "key"),
+        plan.key_size,
+        plan.choice,
+        plan.value_size
+    );
+    if plan.wire.ttl_s > 0 {
+        let _ = write!(text, " that live for {} s", plan.wire.ttl_s);
+    }
+    if plan.hit_ratio < 1.0 {
+        let never = percent(1.0 - plan.hit_ratio);
+        let _ = write!(text, "; {never} % of gets ask for keys that nobody stores");
+    }
+    text
+}
+
+/// All that came of a run, for a person.
 pub(crate) fn page(plan: &Plan, outcome: &Outcome) -> String {
+    let mut page = heading(plan) + &summary(plan, outcome);
+    if outcome.tally.requests > 0 {
+        page.push_str("  requests by latency:\n");
+        page.push_str(&bars(&outcome.tally.latency_ns));
+    }
+    page
+}
+
+/// What came of a run in a few lines.
+pub(crate) fn summary(plan: &Plan, outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     let seconds = outcome.elapsed.as_secs_f64();
-    let operations = tally.operations();
-    let mut page = heading(plan);
+    let mut page = String::new();
     let mut line = |name: &str, text: String| {
         // Writing to a string cannot fail.
         let _ = writeln!(page, "  {name:<12} {text}");
     };
-    line(
-        "throughput",
-        format!(
-            "{:.0} operations/s, {:.0} requests/s for {seconds:.2} s",
-            operations as f64 / seconds,
-            tally.requests as f64 / seconds
-        ),
-    );
-    line(
-        "outcomes",
-        format!(
-            "{} hits, {} misses, {} stored, {} errors",
-            tally.hits, tally.misses, tally.stored, tally.errors
-        ),
-    );
+    line("throughput", throughput(outcome));
+    line("outcomes", outcomes(plan, tally));
+    if let Some(complaint) = &outcome.complaint {
+        line("first error", complaint.clone());
+    }
+    if tally.misses > 0 && tally.hits == 0 && plan.hit_ratio > 0.0 && !plan.prefill {
+        line(
+            "note",
+            "no key was found: --prefill stores all of them first".into(),
+        );
+    }
     if plan.verify {
-        line("verified", format!("{} wrong values", tally.wrong));
+        line("verified", counted(tally.wrong, "wrong value"));
     }
     if outcome.prefill_errors > 0 {
-        line("prefill", format!("{} errors", outcome.prefill_errors));
+        let refused = counted(outcome.prefill_errors, "key");
+        line("prefill", format!("{refused} could not be stored"));
     }
     line(
         "network",
@@ -117,38 +187,47 @@ pub(crate) fn page(plan: &Plan, outcome: &Outcome) -> String {
         line(
             "server CPU",
             format!(
-                "{:.0} ns/operation, {:.0} % of one CPU",
-                per(cpu_ns, operations),
+                "{:.0} ns an operation, {:.0} % of one CPU",
+                per(cpu_ns, tally.operations()),
                 cpu_ns as f64 / seconds / 1e7
             ),
         );
     }
     line("latency", latencies(&tally.latency_ns));
-    page.push_str(&bars(&tally.latency_ns));
     page
 }
 
-fn heading(plan: &Plan) -> String {
-    let workload = match plan.workload {
-        Workload::Get if plan.wire.keys_per_get > 1 => {
-            format!("multiget of {} keys", plan.wire.keys_per_get)
-        }
-        Workload::Get => "get".into(),
-        Workload::Set => "set".into(),
-        Workload::Mixed { get_share } => format!("mixed, {get_share} gets"),
-    };
-    format!(
-        "{workload} ({:?}) to {}: {} connections, {} deep, {} threads, {} keys of {} B, \
-         values {:?}\n",
-        plan.wire.protocol,
-        plan.peer.address,
-        plan.connections,
-        plan.depth,
-        plan.threads,
-        plan.keys,
-        plan.key_size,
-        plan.value_size,
-    )
+fn throughput(outcome: &Outcome) -> String {
+    let seconds = outcome.elapsed.as_secs_f64();
+    let (requests, operations) = (outcome.tally.requests, outcome.tally.operations());
+    let mut text = format!("{:.0} requests/s", requests as f64 / seconds);
+    if operations != requests {
+        let _ = write!(text, ", {:.0} operations/s", operations as f64 / seconds);
+    }
+    text + &format!(" during {seconds:.2} s")
+}
+
+/// What such a load can come to, and errors.
+fn outcomes(plan: &Plan, tally: &Tally) -> String {
+    let mut text = String::new();
+    if plan.workload != Workload::Set {
+        let share = percent(per(tally.hits, tally.hits + tally.misses));
+        let (hits, misses) = (counted(tally.hits, "hit"), counted(tally.misses, "miss"));
+        let _ = write!(text, "{hits} ({share} %), {misses}, ");
+    }
+    if plan.workload != Workload::Get {
+        let _ = write!(text, "{} stored, ", tally.stored);
+    }
+    text + &counted(tally.errors, "error")
+}
+
+/// A number of things: `1 key`, `2 keys`, `3 misses`.
+fn counted(count: u64, thing: &str) -> String {
+    match count {
+        1 => format!("1 {thing}"),
+        _ if thing.ends_with('s') => format!("{count} {thing}es"),
+        _ => format!("{count} {thing}s"),
+    }
 }
 
 fn latencies(latency: &Histogram) -> String {
@@ -188,6 +267,11 @@ fn us(ns: u64) -> f64 {
     ns as f64 / 1e3
 }
 
+/// A share of 1, without the digits that binary fractions add: 0.29 is 29, not 28.999999999999996.
+pub(crate) fn percent(share: f64) -> f64 {
+    (share * 1e4).round() / 1e2
+}
+
 /// So much for each; 0 for none.
 pub(crate) fn per(amount: u64, count: u64) -> f64 {
     amount as f64 / count.max(1) as f64
@@ -196,12 +280,17 @@ pub(crate) fn per(amount: u64, count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::{Choice, ValueSize};
+    use std::time::Duration;
 
     #[test]
     fn json_has_commas_between_and_no_infinities() {
         let mut json = Json::default();
         json.count("a", 1).real("b", 0.5).real("c", f64::INFINITY);
-        assert_eq!(json.finish(), r#"{"a": 1, "b": 0.500000, "c": 0.000000}"#);
+        assert_eq!(
+            json.finish(),
+            "{\"a\": 1, \"b\": 0.500000, \"c\": 0.000000}\n"
+        );
     }
 
     #[test]
@@ -212,6 +301,95 @@ mod tests {
         let text = bars(&latency);
         let lengths: Vec<usize> = text.lines().map(|line| line.matches('#').count()).collect();
         assert_eq!(lengths, [50, 0, 0, 0, 1]);
+    }
+
+    /// What came of ten requests in a second.
+    fn outcome(hits: u64, misses: u64, stored: u64) -> Outcome {
+        let mut tally = Tally::new();
+        (tally.hits, tally.misses, tally.stored) = (hits, misses, stored);
+        tally.requests = 10;
+        Outcome {
+            tally,
+            elapsed: Duration::from_secs(1),
+            server_cpu_ns: None,
+            prefill_errors: 0,
+            complaint: None,
+        }
+    }
+
+    #[test]
+    fn a_heading_is_made_of_words() {
+        assert_eq!(
+            heading(&Plan::example()),
+            "get over text to cache:11211: 1 thread with 50 connections\n\
+             1000 keys of 16 B, chosen evenly; values of 100 B\n"
+        );
+        let plan = Plan {
+            workload: Workload::Mixed { get_share: 0.29 },
+            depth: 16,
+            connections: 1,
+            threads: 2,
+            keys: 1,
+            value_size: ValueSize::Range(1, 20),
+            choice: Choice::Zipf(0.99),
+            hit_ratio: 0.8,
+            rate: Some(2000.0),
+            ..Plan::example()
+        };
+        assert_eq!(
+            heading(&plan),
+            "29 % gets and 71 % sets over text to cache:11211: 2 threads with 1 connection, \
+             16 requests at once on each, 2000 requests/s due (open loop)\n\
+             1 key of 16 B, chosen by Zipf's law (exponent 0.99); values of 1 to 20 B; \
+             20 % of gets ask for keys that nobody stores\n"
+        );
+    }
+
+    #[test]
+    fn outcomes_are_those_that_the_load_can_have() {
+        for (workload, (hits, misses, stored), words) in [
+            (Workload::Get, (9, 1, 0), "9 hits (90 %), 1 miss, 0 errors"),
+            (Workload::Set, (0, 0, 10), "10 stored, 0 errors"),
+            (
+                Workload::Mixed { get_share: 0.5 },
+                (1, 3, 6),
+                "1 hit (25 %), 3 misses, 6 stored, 0 errors",
+            ),
+        ] {
+            let plan = Plan {
+                workload,
+                ..Plan::example()
+            };
+            let page = summary(&plan, &outcome(hits, misses, stored));
+            assert!(page.contains(&format!("outcomes     {words}\n")), "{page}");
+        }
+    }
+
+    #[test]
+    fn operations_are_told_where_they_are_not_the_requests() {
+        let page = summary(&Plan::example(), &outcome(10, 0, 0));
+        assert!(page.contains("  10 requests/s during 1.00 s\n"), "{page}");
+        let page = summary(&Plan::example(), &outcome(70, 0, 0));
+        assert!(
+            page.contains("10 requests/s, 70 operations/s during"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn gets_that_find_nothing_are_explained() {
+        let page = summary(&Plan::example(), &outcome(0, 10, 0));
+        assert!(page.contains("--prefill stores"), "{page}");
+        let page = summary(&Plan::example(), &outcome(1, 9, 0));
+        assert!(!page.contains("--prefill"), "{page}");
+    }
+
+    #[test]
+    fn a_run_without_requests_has_no_bars() {
+        let mut outcome = outcome(0, 0, 0);
+        assert!(page(&Plan::example(), &outcome).contains("by latency:"));
+        outcome.tally.requests = 0;
+        assert!(!page(&Plan::example(), &outcome).contains("by latency:"));
     }
 
     #[test]

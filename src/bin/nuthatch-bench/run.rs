@@ -21,15 +21,17 @@ pub(crate) struct Outcome {
     pub(crate) server_cpu_ns: Option<u64>,
     /// Items that prefilling could not store.
     pub(crate) prefill_errors: u64,
+    /// What the server said to the first request that it refused, prefilling included.
+    pub(crate) complaint: Option<String>,
 }
 
 /// Does all of a plan. `name` is what a person who looks on is told about the part that counts.
 pub(crate) fn measure(plan: &Plan, name: &str) -> Result<Outcome, Failure> {
     let content = Content::new(plan.key_size, plan.value_size.clone());
-    let mut prefill_errors = 0;
+    let (mut prefill_errors, mut complaint) = (0, None);
     if plan.prefill {
         let filled = phase(&plan.prefilling(), &content, "storing all keys")?;
-        prefill_errors = filled.tally.errors;
+        (prefill_errors, complaint) = (filled.tally.errors, filled.complaint);
     }
     if plan.warm_up.is_some() {
         phase(&plan.warming_up(), &content, "warm-up")?;
@@ -37,6 +39,7 @@ pub(crate) fn measure(plan: &Plan, name: &str) -> Result<Outcome, Failure> {
     let outcome = phase(plan, &content, name)?;
     Ok(Outcome {
         prefill_errors,
+        complaint: complaint.or(outcome.complaint),
         ..outcome
     })
 }
@@ -78,6 +81,7 @@ fn phase(plan: &Plan, content: &Content, name: &str) -> Result<Outcome, Failure>
         tally.merge(&result?);
     }
     Ok(Outcome {
+        complaint: tally.complaint.take(),
         tally,
         elapsed,
         server_cpu_ns: cpu_after

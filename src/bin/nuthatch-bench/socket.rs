@@ -2,10 +2,11 @@
 
 use crate::failure::Failure;
 use crate::login::Login;
+use crate::wire::Protocol;
 use mio::event::Source;
 use mio::{Interest, Registry, Token};
 use std::fmt::{Display, Formatter};
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net;
 use std::os::unix;
 use std::path::PathBuf;
@@ -24,16 +25,11 @@ pub(crate) enum Address {
 pub(crate) struct Peer {
     pub(crate) address: Address,
     pub(crate) login: Option<Login>,
+    /// What it speaks, to log in as well.
+    pub(crate) protocol: Protocol,
 }
 
 impl Address {
-    pub(crate) fn parse(text: &str) -> Self {
-        match text.strip_prefix("unix:") {
-            Some(path) => Self::Unix(path.into()),
-            None => Self::Tcp(text.into()),
-        }
-    }
-
     fn connect(&self) -> io::Result<Blocking> {
         match self {
             Self::Tcp(name) => net::TcpStream::connect(name).and_then(|stream| {
@@ -48,11 +44,10 @@ impl Address {
 impl Peer {
     /// A stream whose reads and writes wait.
     pub(crate) fn connect_blocking(&self) -> Result<Blocking, Failure> {
-        let what = format!("connect to {}", self.address);
         let connected = self.address.connect();
-        let mut stream = connected.map_err(Failure::during(&what))?;
+        let mut stream = connected.map_err(|error| self.not_reached(&error))?;
         if let Some(login) = &self.login {
-            login.perform(&mut stream)?;
+            login.perform(&mut stream, self.protocol)?;
         }
         Ok(stream)
     }
@@ -69,8 +64,18 @@ impl Peer {
                 Ok(Stream::Unix(mio::net::UnixStream::from_std(stream)))
             }
         };
-        let what = format!("connect to {}", self.address);
-        convert(self.connect_blocking()?).map_err(Failure::during(&what))
+        convert(self.connect_blocking()?).map_err(|error| self.not_reached(&error))
+    }
+
+    fn not_reached(&self, error: &io::Error) -> Failure {
+        let advice = match error.kind() {
+            ErrorKind::ConnectionRefused | ErrorKind::NotFound => {
+                "\nIs a server running there? --server names another place."
+            }
+            _ => "",
+        };
+        let address = &self.address;
+        Failure::new(format!("cannot connect to {address}: {error}{advice}"))
     }
 }
 

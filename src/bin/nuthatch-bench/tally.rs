@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) stored: u64,
     /// Requests that were answered by an error or a refusal.
     pub(crate) errors: u64,
+    /// The first of these answers.
+    pub(crate) complaint: Option<String>,
     /// Values that are not the key's own (only with verification).
     pub(crate) wrong: u64,
     pub(crate) bytes_sent: u64,
@@ -31,6 +33,7 @@ impl Tally {
             misses: 0,
             stored: 0,
             errors: 0,
+            complaint: None,
             wrong: 0,
             bytes_sent: 0,
             bytes_received: 0,
@@ -44,6 +47,7 @@ impl Tally {
         self.misses += other.misses;
         self.stored += other.stored;
         self.errors += other.errors;
+        self.complaint = self.complaint.take().or_else(|| other.complaint.clone());
         self.wrong += other.wrong;
         self.bytes_sent += other.bytes_sent;
         self.bytes_received += other.bytes_received;

@@ -201,7 +201,7 @@ impl<S: Read + Write> Player<S> {
             push(&mut self.out, &entry.request, &self.value);
         }
         let written = self.stream.write_all(&self.out);
-        written.map_err(Failure::during("write"))?;
+        written.map_err(Failure::during("write to the server"))?;
         self.out.clear();
         for _ in 0..std::mem::take(&mut self.sets) {
             let head = self.head()?;
@@ -295,7 +295,11 @@ impl<S: Read + Write> Player<S> {
         self.input.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();
         let free = &mut self.input[self.unread.end..];
-        match self.stream.read(free).map_err(Failure::during("read"))? {
+        match self
+            .stream
+            .read(free)
+            .map_err(Failure::during("read from the server"))?
+        {
             0 => Err(Failure::new("the server closed the connection")),
             count => {
                 self.unread.end += count;

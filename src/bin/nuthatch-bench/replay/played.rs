@@ -1,7 +1,7 @@
 //! What came of a replay, as a page to read or as one JSON object.
 
 use crate::operation::Operation;
-use crate::report::{Json, per};
+use crate::report::{Json, per, percent};
 use std::fmt::Write;
 
 /// Counts, from the last mark on.
@@ -69,13 +69,15 @@ impl Played {
 
     /// The page for a terminal; operations that the trace does not have are left out.
     pub(crate) fn page(&self) -> String {
+        let avoidable = self.misses - self.first_requests;
+        let part = |count, of| format!("{count} ({} %)", percent(per(count, of)));
         let mut page = format!(
-            "requests           {}\nobject miss ratio  {:.4}\navoidable misses   {:.4}\n\
-             byte miss ratio    {:.4}\nrefused sets       {}\n",
+            "requests           {} gets and fetches\nmisses             {}\n\
+             avoidable misses   {}\nmissed bytes       {}\nrefused sets       {}\n",
             self.requests,
-            self.object_miss_ratio(),
-            self.avoidable_miss_ratio(),
-            per(self.bytes_missed, self.bytes),
+            part(self.misses, self.requests),
+            part(avoidable, self.requests),
+            part(self.bytes_missed, self.bytes),
             self.refused_sets
         );
         // Writing to a string cannot fail.
@@ -131,7 +133,8 @@ mod tests {
         assert!(!played.page().contains("incrs"));
         played.incrs.asked = 7;
         let page = played.page();
-        assert!(page.contains("avoidable misses   0.2000\n"), "{page}");
+        assert!(page.contains("misses             5 (50 %)\n"), "{page}");
+        assert!(page.contains("avoidable misses   2 (20 %)\n"), "{page}");
         assert!(page.contains("incrs              7, 0 without"), "{page}");
     }
 }

@@ -44,20 +44,17 @@ pub(crate) use kind::{Kind, Value};
 pub(crate) use synthesis::Synthesis;
 
 use crate::failure::Failure;
+use crate::output;
 use crate::random::{Random, Zipf};
 use lines::Lines;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use synthesis::EXPONENT;
 
 impl Synthesis {
     pub(crate) fn write(&self, out: impl Write) -> Result<(), Failure> {
         let mut lines = Lines::new(out);
         let result = self.write_lines(&mut lines).and_then(|()| lines.flush());
-        match result {
-            // A reader that has seen enough (`| head`) is no failure.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            other => other.map_err(Failure::during("write the trace")),
-        }
+        output::is_read(result).map(|_| ())
     }
 
     fn write_lines(&self, lines: &mut Lines<impl Write>) -> io::Result<()> {

@@ -93,6 +93,18 @@ fn kind(magic: u8, opcode: u8, status: u16) -> Kind {
     }
 }
 
+/// The status of an error, with what a load meets in words.
+pub(super) fn complaint(header: &[u8]) -> String {
+    let status = u16::from_be_bytes([header[6], header[7]]);
+    let meaning = match status {
+        0x03 => " (value too large)",
+        0x20 => " (not logged in)",
+        0x82 => " (out of memory)",
+        _ => "",
+    };
+    format!("status {status:#04x}{meaning}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -30,6 +30,18 @@ pub(crate) enum Protocol {
     Binary,
 }
 
+impl Protocol {
+    pub(crate) const ALL: [Self; 3] = [Self::Text, Self::Meta, Self::Binary];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Meta => "meta",
+            Self::Binary => "binary",
+        }
+    }
+}
+
 /// A protocol together with what its replies depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wire {
@@ -80,6 +92,14 @@ impl Wire {
         }
     }
 
+    /// What the head of an error says.
+    pub(crate) fn complaint(self, head: &[u8]) -> String {
+        match self.protocol {
+            Protocol::Text | Protocol::Meta => head.trim_ascii_end().escape_ascii().to_string(),
+            Protocol::Binary => binary::complaint(head),
+        }
+    }
+
     fn is_multi(self) -> bool {
         self.keys_per_get > 1
     }
@@ -118,6 +138,16 @@ mod tests {
             let head = wire(protocol, 1).head(reply).unwrap();
             assert_eq!(head.len, reply.len());
         }
+    }
+
+    #[test]
+    fn an_error_is_told_in_words() {
+        let text = wire(Protocol::Text, 1).complaint(b"SERVER_ERROR no\x07\r\n");
+        assert_eq!(text, "SERVER_ERROR no\\x07");
+        let mut header = [0; 24];
+        header[7] = 0x20;
+        let binary = wire(Protocol::Binary, 1).complaint(&header);
+        assert_eq!(binary, "status 0x20 (not logged in)");
     }
 
     #[test]
