@@ -357,6 +357,30 @@ fn each_request_and_reply_is_told_but_no_value_and_no_secret() {
 }
 
 #[test]
+fn the_states_of_connections_are_told_where_most_is_asked_for() {
+    let steps = |flag: &str| {
+        let daemon = Daemon::start("states", flag);
+        let mut stream = UnixStream::connect(&*daemon.path).unwrap();
+        stream.write_all(b"set a 0 0 5\r\nva").unwrap();
+        let midway = || {
+            let mut other = UnixStream::connect(&*daemon.path).unwrap();
+            other.write_all(b"stats conns\r\nquit\r\n").unwrap();
+            let mut conns = String::new();
+            other.read_to_string(&mut conns).unwrap();
+            conns.contains("conn_nread")
+        };
+        while !midway() {}
+        stream.write_all(b"lue\r\nquit\r\n").unwrap();
+        stream.read_to_end(&mut vec![]).unwrap();
+        let (_, said) = daemon.end_by("-TERM");
+        said.matches(": going from conn_new_cmd to conn_nread\n")
+            .count()
+    };
+    assert_eq!(steps("-vvv"), 1);
+    assert_eq!(steps("-vv"), 0);
+}
+
+#[test]
 fn systemd_is_told_when_clients_can_come_and_when_it_ends() {
     let systemd = scratch_path("notify");
     let socket = UnixDatagram::bind(&*systemd).unwrap();

@@ -207,7 +207,7 @@ fn process() -> Vec<Arg> {
             .short('v')
             .long("verbose")
             .action(ArgAction::Count)
-            .help("log more; up to -vvv"),
+            .help("log more; -vv: requests and replies, -vvv: what connections do"),
     ]
     .into_iter()
     .map(|arg| arg.help_heading(PROCESS))

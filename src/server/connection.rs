@@ -26,7 +26,7 @@ use crate::server::roster::{self, SocketEntry};
 use crate::server::transport::{Sent, Transport};
 use crate::server::workbench::Workbench;
 use crate::session::{INPUT_MAX, NextRead, Output, Progress, Session};
-use log::warn;
+use log::{trace, warn};
 use mio::event::Event;
 use std::io;
 use std::sync::Arc;
@@ -234,6 +234,8 @@ impl Connection {
         };
         // The names are constants: a comparison of places is enough, and a wrong no costs little.
         if !std::ptr::eq(state, self.state) {
+            let fd = self.transport.fd();
+            trace!("{fd}: going from {} to {state}", self.state);
             self.state = state;
             self.entry.set_state(state);
         }

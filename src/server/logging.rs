@@ -45,6 +45,8 @@ pub fn start(settings: &Settings) {
     let to_journal = is_journal();
     Builder::new()
         .filter_level(LevelFilter::Trace)
+        // What it does is shown by what we say.
+        .filter_module("mio", LevelFilter::Warn)
         .target(Target::Pipe(Box::new(StderrQueue)))
         .format(move |out, record| {
             if to_journal {
