@@ -320,7 +320,7 @@ fn each_request_and_reply_is_told_but_no_value_and_no_secret() {
         stream.read_to_string(&mut replies).unwrap();
     };
     ask(
-        "set a 0 0 4\r\nann s3cr3t\r\nlong-s3cr3t\r\nset a 0 0 6\r\nann pw\r\n\
+        "set a 0 0 3\r\nann s3cr3t\r\nlong-s3cr3t\r\nset a 0 0 6\r\nann pw\r\n\
          set k 0 0 5\r\nvalue\r\nget k nothing\r\nmg k v\r\nbogus \x1b\r\nquit\r\n",
     );
     let (_, said) = daemon.end_by("-TERM");
@@ -334,7 +334,7 @@ fn each_request_and_reply_is_told_but_no_value_and_no_secret() {
     let expected = [
         "<a login",
         ">CLIENT_ERROR bad command line termination",
-        "<6 bytes before a login",
+        "<7 bytes before a login",
         ">CLIENT_ERROR unauthenticated",
         "<13 bytes before a login",
         ">CLIENT_ERROR unauthenticated",

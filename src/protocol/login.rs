@@ -13,7 +13,7 @@ use crate::protocol::{ErrorLine, VALUE_LEN_MAX};
 pub const TOKEN_LEN_MAX: u32 = LINE_LEN_MAX as u32;
 
 /// A line shorter than this, its end included, closes a connection that has not logged in.
-const LINE_LEN_MIN: usize = 6;
+const LINE_LEN_MIN: usize = 7;
 
 /// What a line of a text connection that has not logged in asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,9 +116,10 @@ mod tests {
                 LoginLine::Unauthenticated
             );
         }
-        for line in [&b"\n"[..], b"\r\n", b"get\r\n"] {
+        for line in [&b"\n"[..], b"\r\n", b"get\r\n", b"quit\r\n", b"stats\n"] {
             assert_eq!(parse_login_line(line), LoginLine::Close);
         }
+        assert_eq!(parse_login_line(b"stats\r\n"), LoginLine::Unauthenticated);
     }
 
     #[test]
