@@ -431,6 +431,7 @@ fn a_turn_counts_packets() {
     assert_eq!((talk.0.yields, talk.0.reply.len()), (2, 11 * 24));
 }
 
+//= bin.chooses bin.only
 #[test]
 fn the_first_byte_decides_where_both_are_spoken() {
     let noop = Ask {
@@ -456,6 +457,7 @@ fn the_first_byte_decides_where_both_are_spoken() {
     }
 }
 
+//= bin.flush
 #[test]
 fn flush_may_be_forbidden_and_quit_ends() {
     let mut talk = Talk::new(settings());

@@ -477,6 +477,7 @@ fn with_users(name: &str, flags: &str, users: &str) -> (Daemon, Scratch) {
     (daemon, file)
 }
 
+//= login.reload
 #[test]
 fn a_hangup_reads_the_password_file_again() {
     let (daemon, file) = with_users("users", "-v", "ann:old");

@@ -4,11 +4,15 @@
 //!
 //! ```text
 //! # a comment
+//! #= time.negative        what follows shows that sentence of tests/spec.txt
 //! = shutdown_enabled      a setting, before anything is sent (login: as ann, "se cret")
 //! > get k                 sent, with CRLF
 //! >> abc                  sent as it stands
 //! < END                   expected, with CRLF
 //! <* STAT pid             lines expected up to one that begins so
+//! >: get key=k            sent, a binary request: see golden/packet.rs
+//! <: get flags=0 value=v  expected, a binary reply
+//! <*: stat                replies expected up to this one
 //! + 5                     five seconds pass
 //! ! close                 the session must have ended; a new one begins
 //! ! barred                after three logins that failed
@@ -21,10 +25,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail anywhere")]
 
 mod common;
+#[path = "golden/packet.rs"]
+mod packet;
 
 use common::{Talk, settings};
 use nuthatch::base::credentials::Credentials;
 use nuthatch::session::Progress;
+use packet::Packet;
 use std::fs;
 use std::path::Path;
 
@@ -70,7 +77,7 @@ impl Replay {
     fn run(&mut self, line: &str) -> Result<(), String> {
         let (kind, text) = line.split_once(' ').unwrap_or((line, ""));
         match kind {
-            "" | "#" => {}
+            "" | "#" | "#=" => {}
             "=" => enable(&mut self.settings, text),
             ">" => {
                 let bytes = unescape(&text.replace("{cas}", &self.cas));
@@ -81,6 +88,22 @@ impl Replay {
             "<" => {
                 self.flush();
                 return self.expect(text);
+            }
+            ">:" => {
+                let request = Packet::parse(&text.replace("{cas}", &self.cas));
+                self.unsent.extend(request.request());
+            }
+            "<:" => {
+                self.flush();
+                return self.expect_packet(text);
+            }
+            "<*:" => {
+                self.flush();
+                while self.expect_packet(text).is_err() {
+                    let reply = &mut self.talk().reply;
+                    let end = packet::front_len(reply).ok_or("no such packet came")?;
+                    reply.drain(..end);
+                }
             }
             "<*" => {
                 self.flush();
@@ -132,6 +155,22 @@ impl Replay {
         Ok(())
     }
 
+    fn expect_packet(&mut self, text: &str) -> Result<(), String> {
+        if let Some(rest) = text.strip_suffix(" cas={cas}") {
+            let cas = packet::front_cas(&self.talk().reply).ok_or("no packet came")?;
+            self.expect_packet(rest)?;
+            self.cas = cas.to_string();
+            return Ok(());
+        }
+        let expected = Packet::parse(text).reply(&self.talk().reply);
+        let reply = &mut self.talk().reply;
+        if !reply.starts_with(&expected) {
+            return Err(format!("came: {}", reply.escape_ascii()));
+        }
+        reply.drain(..expected.len());
+        Ok(())
+    }
+
     fn expect_end(&mut self, how: &str) -> Result<(), String> {
         self.flush();
         self.nothing_is_left()?;
@@ -168,6 +207,12 @@ fn enable(settings: &mut nuthatch::base::settings::Settings, name: &str) {
         "no_watch" => settings.watch_enabled = false,
         "login" => settings.auth_file = Some("/users".into()),
         "no_slab_reassign" => settings.store.reassign = false,
+        "no_cas" => settings.store.cas = false,
+        "sasl" => settings.sasl = true,
+        "full" => {
+            settings.store.evict = false;
+            settings.store.memory_limit = 1 << 20;
+        }
         "ascii" => settings.services = nuthatch::base::services::Services::TEXT,
         _ => panic!("no such setting: {name}"),
     }

@@ -107,6 +107,7 @@ fn two_long_pipelines_on_one_worker_both_finish() {
     server.stop().unwrap();
 }
 
+//= line.pieces
 #[test]
 fn input_may_be_cut_anywhere() {
     let server = start(settings());
@@ -178,6 +179,7 @@ fn a_session_of_bare_line_feeds_can_be_typed_byte_by_byte() {
     server.stop().unwrap();
 }
 
+//= conn.half
 #[test]
 fn a_half_closed_client_hears_every_answer_and_then_the_end() {
     let server = start(settings());
@@ -243,6 +245,7 @@ fn a_slow_reader_loses_nothing() {
     server.stop().unwrap();
 }
 
+//= value.whole
 #[test]
 fn large_values_arrive_whole_while_they_are_overwritten_and_deleted() {
     const SIZES: [usize; 6] = [1, 16_000, 16_385, 100_000, 400_000, 1 << 20];
@@ -285,6 +288,7 @@ fn large_values_arrive_whole_while_they_are_overwritten_and_deleted() {
     server.stop().unwrap();
 }
 
+//= conn.limit
 #[test]
 fn clients_above_the_limit_are_refused_until_one_leaves() {
     let server = start(Settings {
@@ -305,6 +309,7 @@ fn clients_above_the_limit_are_refused_until_one_leaves() {
     server.stop().unwrap();
 }
 
+//= conn.wait
 #[test]
 fn with_waiting_instead_of_refusal_a_client_is_served_when_one_leaves() {
     let limited = Settings {
@@ -405,6 +410,7 @@ fn the_shutdown_command_ends_the_server() {
     server.wait().unwrap();
 }
 
+//= conn.idle
 #[test]
 fn idle_clients_are_closed_when_that_is_asked_for() {
     let server = start(Settings {
@@ -417,6 +423,7 @@ fn idle_clients_are_closed_when_that_is_asked_for() {
     server.stop().unwrap();
 }
 
+//= conn.unix
 #[test]
 fn a_unix_socket_serves_with_its_mode_and_is_removed() {
     let path = scratch_path("socket");

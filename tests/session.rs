@@ -79,6 +79,7 @@ fn pipelined_large_values_stop_at_the_mark_and_come_in_order() {
     assert!(talk.pending_max <= OUTPUT_MAX + 101_000);
 }
 
+//= conn.turns
 #[test]
 fn a_turn_is_as_many_commands_as_the_operator_says() {
     let mut talk = Talk::new(Settings {
@@ -97,6 +98,7 @@ fn a_turn_is_as_many_commands_as_the_operator_says() {
     assert_eq!(talk.yields, 4);
 }
 
+//= value.refused-when
 #[test]
 fn a_refused_value_is_told_before_it_comes() {
     let mut talk = Talk::new(settings());
@@ -107,6 +109,7 @@ fn a_refused_value_is_told_before_it_comes() {
     assert_eq!(talk.ask(b"\r\nversion\r\n"), "VERSION 1.6.45\r\n");
 }
 
+//= value.old-until-new
 #[test]
 fn an_old_value_is_read_until_the_new_one_is_complete() {
     let mut talk = with_value("k", 1);

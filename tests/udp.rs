@@ -137,6 +137,7 @@ fn packet(opcode: u8, key: &[u8]) -> Vec<u8> {
     packet
 }
 
+//= udp.off
 #[test]
 fn udp_is_off_unless_asked_for() {
     let server = start(Settings {
@@ -147,6 +148,7 @@ fn udp_is_off_unless_asked_for() {
     server.stop().unwrap();
 }
 
+//= udp.frame udp.id
 #[test]
 fn replies_carry_the_id_of_their_request() {
     let server = start(settings());
@@ -191,6 +193,7 @@ fn a_port_of_a_listening_address_holds_for_both() {
     server.stop().unwrap();
 }
 
+//= udp.messages
 #[test]
 fn all_replies_to_one_datagram_are_one_message() {
     let server = start(long_replies());
@@ -206,6 +209,7 @@ fn all_replies_to_one_datagram_are_one_message() {
     server.stop().unwrap();
 }
 
+//= udp.one udp.error
 #[test]
 fn what_is_no_request_is_dropped_without_a_word() {
     let server = start(settings());
@@ -239,6 +243,7 @@ fn what_is_no_request_is_dropped_without_a_word() {
 
 /// With memcached, a datagram that begins a value makes the next ones part of it, whoever sends
 /// them: a handful of forged datagrams makes the port deaf.
+//= udp.unfinished
 #[test]
 fn half_a_request_is_nobody_elses_business() {
     let server = start(Settings {
@@ -257,6 +262,7 @@ fn half_a_request_is_nobody_elses_business() {
     server.stop().unwrap();
 }
 
+//= udp.silent udp.quit
 #[test]
 fn silent_requests_stay_silent() {
     let server = start(settings());
@@ -267,6 +273,7 @@ fn silent_requests_stay_silent() {
     server.stop().unwrap();
 }
 
+//= udp.size udp.long
 #[test]
 fn a_long_reply_is_replaced_by_an_error() {
     const REFUSAL: &[u8] = b"SERVER_ERROR reply too large for UDP\r\n";
@@ -292,6 +299,7 @@ fn a_long_reply_is_replaced_by_an_error() {
     server.stop().unwrap();
 }
 
+//= udp.chooses
 #[test]
 fn each_datagram_chooses_its_protocol() {
     let server = start(settings());
@@ -392,6 +400,7 @@ fn a_reply_is_one_datagram_unless_more_is_asked_for() {
     server.stop().unwrap();
 }
 
+//= udp.operators
 #[test]
 fn operators_do_not_come_by_datagram() {
     let server = start(Settings {
