@@ -149,7 +149,10 @@ pub(super) fn run_one(call: &mut Call<'_, '_>, login: &mut LoginState) -> Step {
         }
     };
     login.ask();
-    login.count(judged.is_ok());
+    // What is no name and password guesses nothing.
+    if matches!(judged, Ok(()) | Err(ErrorLine::AuthFailure)) {
+        login.count(judged.is_ok());
+    }
     count::login(call.counters(), judged.is_ok());
     match judged {
         Ok(()) => call.say(b"STORED\r\n"),
