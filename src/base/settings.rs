@@ -102,6 +102,8 @@ pub struct StoreSettings {
     /// Seconds that a class must have had pages to spare before it gives them to the pool
     /// (`-o slab_automove_window`).
     pub automove_window_s: u32,
+    /// How the background looks for what has expired.
+    pub crawler: CrawlerSettings,
     /// Ask the kernel for huge pages (`-L`).
     pub huge_pages: bool,
     /// The limit can be changed at run time: address space is reserved for four times as much.
@@ -109,6 +111,25 @@ pub struct StoreSettings {
     pub limit_adjustable: bool,
     /// Seed of the key hash; `None` draws one.
     pub hash_seed: Option<u64>,
+}
+
+/// How the background looks for what has expired, to free its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrawlerSettings {
+    /// Whether it does (`-o no_lru_crawler`). Else an expired item stays until somebody asks for
+    /// it, or until its memory is needed.
+    pub on: bool,
+    /// Microseconds of pause for every thousand chunks that it looks at (`-o lru_crawler_sleep`).
+    pub sleep_us: u32,
+}
+
+impl Default for CrawlerSettings {
+    fn default() -> Self {
+        Self {
+            on: true,
+            sleep_us: 100,
+        }
+    }
 }
 
 /// Which items go when room is needed.
@@ -174,10 +195,6 @@ pub struct ShownSettings {
     pub slab_automove_ratio: f64,
     /// `-o slab_chunk_max`, bytes.
     pub slab_chunk_max: u32,
-    /// `-o lru_crawler`.
-    pub lru_crawler: bool,
-    /// `-o lru_crawler_sleep`, microseconds.
-    pub lru_crawler_sleep: u32,
     /// `-o lru_crawler_tocrawl`.
     pub lru_crawler_tocrawl: u32,
     /// `-o tail_repair_time`, seconds.
@@ -186,6 +203,8 @@ pub struct ShownSettings {
     pub hash_algorithm: String,
     /// `-o lru_maintainer`.
     pub lru_maintainer: bool,
+    /// Whether `lru mode` says so; without the maintainer it does not.
+    pub lru_segmented: bool,
     /// `-o hot_lru_pct`.
     pub hot_lru_pct: u32,
     /// `-o warm_lru_pct`.
@@ -299,6 +318,7 @@ impl Default for StoreSettings {
             reassign: true,
             automove: Automove::default(),
             automove_window_s: 10,
+            crawler: CrawlerSettings::default(),
             huge_pages: false,
             limit_adjustable: true,
             hash_seed: None,
@@ -312,12 +332,11 @@ impl Default for ShownSettings {
             hashpower_init: 0,
             slab_automove_ratio: 0.8,
             slab_chunk_max: 512 << 10,
-            lru_crawler: true,
-            lru_crawler_sleep: 100,
             lru_crawler_tocrawl: 0,
             tail_repair_time: 0,
             hash_algorithm: "murmur3".into(),
             lru_maintainer: true,
+            lru_segmented: true,
             hot_lru_pct: 20,
             warm_lru_pct: 40,
             hot_max_factor: 0.2,

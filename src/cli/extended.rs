@@ -92,6 +92,20 @@ const EFFECTIVE: &[(&str, Apply)] = &[
             settings.store.automove_window_s = s as u32
         }),
     ),
+    (
+        "lru_crawler",
+        Bare(|settings| settings.store.crawler.on = true),
+    ),
+    (
+        "no_lru_crawler",
+        Bare(|settings| settings.store.crawler.on = false),
+    ),
+    (
+        "lru_crawler_sleep",
+        Number(0..=1_000_000, |settings, us| {
+            settings.store.crawler.sleep_us = us as u32
+        }),
+    ),
     ("eviction", Word(&["s3", "lru", "lfu"], set_policy)),
     ("modern", Bare(|_| {})),
     ("no_modern", Bare(set_old_defaults)),
@@ -127,30 +141,16 @@ const SHOWN: &[(&str, Apply)] = &[
         }),
     ),
     (
-        "lru_crawler",
-        Bare(|settings| settings.shown.lru_crawler = true),
-    ),
-    (
-        "no_lru_crawler",
-        Bare(|settings| settings.shown.lru_crawler = false),
-    ),
-    (
-        "lru_crawler_sleep",
-        Number(0..=1_000_000, |settings, us| {
-            settings.shown.lru_crawler_sleep = us as u32
-        }),
-    ),
-    (
         "lru_crawler_tocrawl",
         Number(U32, |s, n| s.shown.lru_crawler_tocrawl = n as u32),
     ),
     (
         "lru_maintainer",
-        Bare(|settings| settings.shown.lru_maintainer = true),
+        Bare(|settings| set_maintainer(settings, true)),
     ),
     (
         "no_lru_maintainer",
-        Bare(|settings| settings.shown.lru_maintainer = false),
+        Bare(|settings| set_maintainer(settings, false)),
     ),
     (
         "hot_lru_pct",
@@ -336,14 +336,19 @@ fn set_temporary_ttl(settings: &mut Settings, seconds: u64) {
     settings.shown.temp_lru = true;
 }
 
+fn set_maintainer(settings: &mut Settings, on: bool) {
+    settings.shown.lru_maintainer = on;
+    settings.shown.lru_segmented = on;
+}
+
 /// The defaults of memcached 1.4, as far as they can be seen.
 fn set_old_defaults(settings: &mut Settings) {
     settings.connections_refuse = false;
     settings.store.reassign = false;
     settings.store.automove = Automove::ByNeed;
+    settings.store.crawler.on = false;
+    set_maintainer(settings, false);
     let shown = &mut settings.shown;
-    shown.lru_crawler = false;
-    shown.lru_maintainer = false;
     shown.hash_algorithm = "jenkins".into();
     shown.slab_chunk_max = 1 << 20;
 }

@@ -174,7 +174,7 @@ fn memcacheds_own_suboptions_are_all_accepted_and_noted() {
     assert_eq!(settings.shown.hash_algorithm, "xxh3");
     assert_eq!(settings.shown.watcher_logbuf_size, 8 << 10);
     assert_eq!(settings.shown.read_buf_mem_limit, 1 << 20);
-    assert!(settings.shown.temp_lru && !settings.shown.lru_crawler);
+    assert!(settings.shown.temp_lru && !settings.store.crawler.on);
     assert!(
         notes.iter().any(|note| note.contains("tail_repair_time")),
         "{notes:?}"

@@ -117,6 +117,7 @@ fn tell_settings(settings: &Settings) {
         automove: store.automove,
         automove_ratio: settings.shown.slab_automove_ratio,
         automove_window_s: store.automove_window_s,
+        crawler: settings.store.crawler,
     };
     report_settings(&mut SettingLines, settings, adjusted);
 }

@@ -20,6 +20,7 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
                 automove: shared.store.automove(),
                 automove_ratio: shared.automove_ratio(),
                 automove_window_s: shared.store.automove_window_s(),
+                crawler: shared.store.crawler(),
             };
             report_settings(sink, &shared.settings, adjusted);
         }

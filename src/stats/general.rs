@@ -164,7 +164,7 @@ impl General<'_> {
             sink.show("slab_reassign_running", u8::from(self.store.moving));
             sink.show("slabs_moved", self.store.slabs_moved);
         }
-        if shown.lru_crawler {
+        if self.settings.store.crawler.on {
             sink.show("lru_crawler_running", 0);
             sink.show("lru_crawler_starts", 0);
         }
@@ -265,7 +265,7 @@ mod tests {
             bytes < 4096,
             "{bytes} bytes with 20-digit numbers are too many for collectd"
         );
-        settings.shown.lru_crawler = false;
+        settings.store.crawler.on = false;
         settings.shown.lru_maintainer = false;
         assert_eq!(report(&settings, Totals::default()).0.len(), 87);
     }

@@ -1,7 +1,7 @@
 //! The report of `stats settings`: memcached's names, then who is really speaking.
 
 use crate::base::services::Services;
-use crate::base::settings::{Automove, Settings, ShownSettings};
+use crate::base::settings::{Automove, CrawlerSettings, Settings, ShownSettings};
 use crate::stats::{Sink, yes_no};
 use std::path::Path;
 
@@ -20,6 +20,8 @@ pub struct Adjusted {
     pub automove_ratio: f64,
     /// Seconds for that.
     pub automove_window_s: u32,
+    /// How the background looks for what has expired.
+    pub crawler: CrawlerSettings,
 }
 
 /// Writes the report.
@@ -27,7 +29,7 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adju
     listeners(sink, settings, adjusted);
     limits(sink, settings, adjusted.detail);
     slabs(sink, settings, adjusted);
-    crawler(sink, settings);
+    crawler(sink, settings, adjusted.crawler);
     segments(sink, &settings.shown);
     logs(sink, settings);
     sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
@@ -104,10 +106,10 @@ fn slabs(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
     sink.show("slab_chunk_max", shown.slab_chunk_max);
 }
 
-fn crawler(sink: &mut impl Sink, settings: &Settings) {
+fn crawler(sink: &mut impl Sink, settings: &Settings, crawler: CrawlerSettings) {
     let shown = &settings.shown;
-    sink.show("lru_crawler", yes_no(shown.lru_crawler));
-    sink.show("lru_crawler_sleep", shown.lru_crawler_sleep);
+    sink.show("lru_crawler", yes_no(crawler.on));
+    sink.show("lru_crawler_sleep", crawler.sleep_us);
     sink.show("lru_crawler_tocrawl", shown.lru_crawler_tocrawl);
     sink.show("tail_repair_time", shown.tail_repair_time);
     sink.show("flush_enabled", yes_no(settings.flush_enabled));
@@ -117,7 +119,7 @@ fn crawler(sink: &mut impl Sink, settings: &Settings) {
 
 fn segments(sink: &mut impl Sink, shown: &ShownSettings) {
     sink.show("lru_maintainer_thread", yes_no(shown.lru_maintainer));
-    sink.show("lru_segmented", yes_no(shown.lru_maintainer));
+    sink.show("lru_segmented", yes_no(shown.lru_segmented));
     sink.show("hot_lru_pct", shown.hot_lru_pct);
     sink.show("warm_lru_pct", shown.warm_lru_pct);
     sink.show("hot_max_factor", format!("{:.2}", shown.hot_max_factor));
@@ -161,6 +163,7 @@ mod tests {
             automove: settings.store.automove,
             automove_ratio: settings.shown.slab_automove_ratio,
             automove_window_s: settings.store.automove_window_s,
+            crawler: settings.store.crawler,
         };
         report_settings(&mut recorder, settings, adjusted);
         recorder

@@ -309,7 +309,8 @@ impl Lane {
         let Some(mut crawler) = store.crawler.try_lock() else {
             return false;
         };
-        let crawling = crawl(seat, &mut crawler, &store.flushing, now);
+        let pace = store.crawler();
+        let crawling = crawl(seat, &mut crawler, (&store.flushing, pace), now);
         drop(crawler);
         let moving = store.supply.move_pages(seat, now);
         seat.empty_magazines();

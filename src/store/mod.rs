@@ -81,6 +81,7 @@ mod evict;
 mod index;
 mod item;
 mod lane;
+mod listing;
 mod locks;
 mod outcome;
 mod pages;
@@ -95,6 +96,7 @@ mod watch;
 mod write;
 
 pub use lane::{Lane, PREFETCH_MAX};
+pub use listing::{Classes, Facts, Listed, Listing};
 pub use outcome::{
     Arith, Busy, ClassId, Counted, Deleted, Fetch, Fetched, MetaDelete, MetaFetch, Miss,
     MoveRefusal, StoreError, StoreMode, StoreOutcome, StoreRequest, Stored, TooManyFlushes,
@@ -107,14 +109,15 @@ pub use table::HashedKey;
 pub use watch::snapshot::{ClassSnapshot, StoreSnapshot};
 pub use write::upload::Upload;
 
-use crate::base::clock::Expiry;
-use crate::base::settings::{Automove, StoreSettings};
+use crate::base::clock::{Expiry, Now};
+use crate::base::settings::{Automove, CrawlerSettings, StoreSettings};
 use crate::store::counters::ClassSums;
 use crate::store::locks::{Rank, Ranked};
 use crate::store::slab::{ClassTable, Geometry, Slabs, Spacing};
 use crate::store::supply::Supply;
 use crate::store::sweep::crawler::Crawler;
 use crate::store::sweep::flush::Flushing;
+use crate::store::sweep::pace::CrawlerPace;
 use crate::store::table::Table;
 use crossbeam::utils::CachePadded;
 use std::io;
@@ -137,6 +140,7 @@ pub struct Store {
     supply: Supply,
     flushing: Flushing,
     crawler: CachePadded<Ranked<Crawler>>,
+    pace: CrawlerPace,
     /// Lanes that are in use.
     taken: Box<[AtomicBool]>,
     /// The limit in bytes, as it was asked for.
@@ -164,6 +168,7 @@ impl Store {
             supply: Supply::new(settings),
             flushing: Flushing::default(),
             crawler: CachePadded::new(Ranked::new(Rank::Crawler, Crawler::default())),
+            pace: CrawlerPace::new(settings.crawler),
             taken: (0..lanes).map(|_| AtomicBool::new(false)).collect(),
             limit: AtomicU64::new(limit),
             limit_adjustable: settings.limit_adjustable,
@@ -251,6 +256,13 @@ impl Store {
         self.flushing.pending()
     }
 
+    /// Tells what is alive in the next bucket of the index. False when that was the last.
+    ///
+    /// Bounded work; `tell` is called without a lock. What is told exactly once: see [`Listing`].
+    pub fn list(&self, listing: &mut Listing, now: Now, tell: impl FnMut(&Listed<'_>)) -> bool {
+        listing::next(&self.table, listing, now, tell)
+    }
+
     /// Orders that a page of class `source` becomes `target`'s; -1 is any class, 0 the pool.
     /// [`Lane::maintain`] carries it out.
     ///
@@ -259,6 +271,17 @@ impl Store {
     /// If that makes no sense, or must wait.
     pub fn order_move(&self, source: i32, target: i32) -> Result<(), MoveRefusal> {
         self.supply.order_move(&self.table.slabs, source, target)
+    }
+
+    /// How the background looks for what has expired.
+    #[must_use]
+    pub fn crawler(&self) -> CrawlerSettings {
+        self.pace.settings()
+    }
+
+    /// Changes how it does, from the next step on.
+    pub fn set_crawler(&self, settings: CrawlerSettings) {
+        self.pace.set(settings);
     }
 
     /// When pages move by themselves, as far as they may at all.
@@ -319,7 +342,6 @@ fn pageable(limit: u64, fixed: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Now;
     use crate::base::key::Key;
 
     #[test]

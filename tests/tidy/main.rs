@@ -39,7 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// The rooms of the store, from left to right: each imports those to its left only.
 const STORE_ROOMS: &[&str] = &[
     "locks", "outcome", "counters", "slab", "item", "index", "stripe", "table", "seat", "read",
-    "evict", "sweep", "pages", "supply", "write", "lane", "watch",
+    "listing", "evict", "sweep", "pages", "supply", "write", "lane", "watch",
 ];
 
 /// The files in which the word `unsafe` may stand.

@@ -72,6 +72,12 @@ impl Line {
         self.head as u32 & ALL
     }
 
+    /// The numbers of the used slots.
+    pub(crate) fn used_slots(self) -> impl Iterator<Item = u32> {
+        let used = self.used();
+        (0..SLOTS).filter(move |number| used >> number & 1 != 0)
+    }
+
     #[inline]
     pub(crate) fn ghosts(self) -> u32 {
         (self.head >> SLOTS) as u32 & ALL

@@ -11,6 +11,7 @@
 pub(crate) mod bucket;
 pub(crate) mod hints;
 mod shrink;
+pub(crate) mod walk;
 
 use crate::base::hash::{KeyHash, Place};
 use crate::store::index::bucket::{
@@ -279,12 +280,9 @@ impl Index {
     pub(crate) fn for_each(&self, slabs: &Slabs, mut visit: impl FnMut(u32, u8, ChunkRef)) {
         for bucket in 0..self.buckets {
             for line in self.lines(slabs, bucket) {
-                let mut used = line.used();
-                while used != 0 {
-                    let number = used.trailing_zeros();
+                for number in line.used_slots() {
                     let chunk = ChunkRef(line.reference(slabs, number));
                     visit(bucket, line.tag(number), chunk);
-                    used &= used - 1;
                 }
             }
         }

@@ -2,10 +2,12 @@
 
 use crate::base::clock::Now;
 use crate::base::hash::KeyHash;
+use crate::base::settings::CrawlerSettings;
 use crate::store::outcome::ClassId;
 use crate::store::seat::Seat;
 use crate::store::slab::{ChunkRef, INDEX, PageId, Slabs};
 use crate::store::sweep::flush::Flushing;
+use crate::store::sweep::pace::Rest;
 use crate::store::sweep::round::{Round, end_round, next_round};
 use crate::store::table::Table;
 
@@ -17,6 +19,8 @@ pub(crate) struct Crawler {
     slot: u32,
     /// The walk over everything that is under way.
     round: Option<Round>,
+    /// Pauses that are still to be made.
+    rest: Rest,
     /// The stripe that was last asked whether there should be one.
     stripe: usize,
     /// Items that are to be judged, with their keys' hashes.
@@ -30,7 +34,12 @@ const ITEMS_PER_STEP: u32 = 512;
 const BATCH: usize = 16;
 
 /// Does a step of the walk. True if there is more to do at once.
-pub(crate) fn crawl(seat: Seat<'_>, crawler: &mut Crawler, flushing: &Flushing, now: Now) -> bool {
+pub(crate) fn crawl(
+    seat: Seat<'_>,
+    crawler: &mut Crawler,
+    (flushing, pace): (&Flushing, CrawlerSettings),
+    now: Now,
+) -> bool {
     let table = seat.table;
     // Not amid a page: of the rest of it nothing is noted.
     if crawler.round.is_none() && crawler.slot == 0 {
@@ -40,6 +49,22 @@ pub(crate) fn crawl(seat: Seat<'_>, crawler: &mut Crawler, flushing: &Flushing, 
             crawler.page = 0;
         }
     }
+    if crawler.round.is_some() || flushing.pending() > 0 {
+        return walk(seat, crawler, flushing, now).1;
+    }
+    // A page that was begun is ended: nothing else may begin before.
+    let is_to_stop = !pace.on && crawler.slot == 0;
+    if is_to_stop || crawler.rest.lasts(now) {
+        return false;
+    }
+    let (looked, more) = walk(seat, crawler, flushing, now);
+    crawler.rest.add(looked, pace, now);
+    more
+}
+
+/// Walks on. Returns how many chunks it has looked at, and whether there is more to do at once.
+fn walk(seat: Seat<'_>, crawler: &mut Crawler, flushing: &Flushing, now: Now) -> (u32, bool) {
+    let table = seat.table;
     // New pages have nothing to look at: a number that is out of date does no harm.
     let pages = table.slabs.page_total().max(1);
     let mut items = 0;
@@ -57,14 +82,14 @@ pub(crate) fn crawl(seat: Seat<'_>, crawler: &mut Crawler, flushing: &Flushing, 
         {
             items += crawl_page(seat, crawler, (page, class), now);
             if crawler.slot > 0 {
-                return true;
+                return (items, true);
             }
         }
         crawler.slot = 0;
         crawler.page = (crawler.page + 1) % pages;
         end_page(table, crawler, flushing);
     }
-    looked <= pages || flushing.pending() > 0
+    (items, looked <= pages || flushing.pending() > 0)
 }
 
 fn end_page(table: &Table, crawler: &mut Crawler, flushing: &Flushing) {
@@ -178,7 +203,7 @@ mod tests {
     use crate::base::clock::Expiry;
     use crate::base::key::Key;
     use crate::base::settings::StoreSettings;
-    use crate::store::{Store, StoreRequest};
+    use crate::store::{Lane, Store, StoreRequest};
 
     #[test]
     fn a_page_is_walked_to_its_end_though_it_takes_several_steps() {
@@ -209,5 +234,81 @@ mod tests {
             }
             assert_eq!(lane.store().snapshot().items, left, "after {later} s");
         }
+    }
+
+    /// Keys that expire after a second, and after an hour as many.
+    fn lane_with_expiring(keys: u32) -> Lane {
+        let settings = StoreSettings {
+            memory_limit: 8 << 20,
+            ..StoreSettings::default()
+        };
+        let mut lane = Store::new(&settings, 1).unwrap().lane(0);
+        let now = Now::at_second(5);
+        for number in 0..keys * 2 {
+            let name = format!("key-{number:05}");
+            let key = lane.hashed(Key::new(name.as_bytes()).unwrap());
+            let request = StoreRequest {
+                expiry: Expiry::from_exptime([1, 3600][number as usize % 2], now),
+                ..StoreRequest::default()
+            };
+            lane.put(&key, &request, b"v", now).unwrap();
+        }
+        lane
+    }
+
+    fn settle(lane: &mut Lane, second: u64) -> u64 {
+        while lane.maintain(Now::at_second(second)) {}
+        lane.store().validate();
+        lane.store().snapshot().items
+    }
+
+    #[test]
+    fn turned_off_it_frees_what_was_flushed_and_nothing_else() {
+        let mut lane = lane_with_expiring(3_000);
+        lane.store().set_crawler(CrawlerSettings {
+            on: false,
+            ..CrawlerSettings::default()
+        });
+        assert_eq!(settle(&mut lane, 9), 6_000);
+        lane.store().flush_prefix(b"key-00").unwrap();
+        // A round judges what the flush may have killed. Of those it finds the expired as well.
+        let left = settle(&mut lane, 10);
+        assert!(
+            left < 5_000 && lane.store().flushes_pending() == 0,
+            "{left}"
+        );
+        lane.store().set_crawler(CrawlerSettings::default());
+        assert_eq!(settle(&mut lane, 11), 2_500);
+    }
+
+    #[test]
+    fn it_is_not_turned_off_amid_a_page_so_that_a_flush_can_still_be_ended() {
+        let mut lane = lane_with_expiring(3_000);
+        assert!(lane.maintain(Now::at_second(9)));
+        assert!(lane.store().crawler.lock().slot > 0, "it is amid a page");
+        lane.store().set_crawler(CrawlerSettings {
+            on: false,
+            ..CrawlerSettings::default()
+        });
+        settle(&mut lane, 9);
+        assert_eq!(lane.store().crawler.lock().slot, 0);
+        lane.store().flush();
+        assert_eq!(settle(&mut lane, 9), 0);
+        assert_eq!(lane.store().flushes_pending(), 0);
+    }
+
+    #[test]
+    fn pauses_make_it_take_longer() {
+        let mut lane = lane_with_expiring(3_000);
+        lane.store().set_crawler(CrawlerSettings {
+            on: true,
+            sleep_us: 1_000_000,
+        });
+        let mut left = vec![];
+        for second in 9..24 {
+            left.push(settle(&mut lane, second));
+        }
+        assert!(left[0] >= 5_000 && left[5] > 3_000, "{left:?}");
+        assert_eq!(left[14], 3_000, "{left:?}");
     }
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod crawler;
 pub(crate) mod flush;
+pub(crate) mod pace;
 pub(crate) mod round;
