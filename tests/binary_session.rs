@@ -523,3 +523,20 @@ fn nothing_but_logging_in_works_before_a_login() {
         (2, 1)
     );
 }
+
+#[test]
+fn sizes_are_told_in_packets_and_end_as_every_list_of_them() {
+    let mut talk = Talk::new(settings());
+    let sizes = Ask {
+        opcode: 0x10,
+        key: b"sizes",
+        ..Ask::default()
+    };
+    assert_eq!(talk.one(&sizes).body, b"");
+    talk.one(&set(0x01, b"hello", 0));
+    // The key is all that tells a packet of statistics from its end.
+    let (answers, alive) = talk.ask(&sizes);
+    let bodies: Vec<_> = answers.iter().map(|answer| &answer.body[..]).collect();
+    assert_eq!((bodies, alive), (vec![&b"321"[..], b""], true));
+    assert_eq!(talk.status(&plain(0x00)), 0, "the conversation goes on");
+}

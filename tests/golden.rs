@@ -9,6 +9,7 @@
 //! > get k                 sent, with CRLF
 //! >> abc                  sent as it stands
 //! < END                   expected, with CRLF
+//! << key=a \n             expected as it stands
 //! <* STAT pid             lines expected up to one that begins so
 //! >: get key=k            sent, a binary request: see golden/packet.rs
 //! <: get flags=0 value=v  expected, a binary reply
@@ -88,6 +89,13 @@ impl Replay {
             "<" => {
                 self.flush();
                 return self.expect(text);
+            }
+            "<<" => {
+                self.flush();
+                let line = self.take_line()?;
+                if line != unescape(text) {
+                    return Err(format!("came: {:?}", String::from_utf8_lossy(&line)));
+                }
             }
             ">:" => {
                 let request = Packet::parse(&text.replace("{cas}", &self.cas));

@@ -137,6 +137,9 @@ fn push_request(random: &mut Random, out: &mut Vec<u8>) {
             "bogus",
             "flush_all noreply",
             "stats sizes",
+            "lru_crawler metadump all",
+            "lru_crawler mgdump 1,2,3",
+            "stats cachedump 2 5",
             "mg k v",
         ]))
         .into(),

@@ -105,3 +105,77 @@ fn a_follower_hears_what_others_tell_and_wakes_once_for_it() {
     assert_eq!(talk.ask(b"").lines().count(), 8);
     assert_eq!(feed.lost(), 9);
 }
+
+/// Stores items whose keys have the same length, in a store with room for all.
+fn filled(count: u32) -> Talk {
+    let mut talk = Talk::new(settings());
+    for first in (0..count).step_by(1000) {
+        let sets: String = (first..(first + 1000).min(count))
+            .map(|number| format!("set k{number:07} 0 0 1\r\nv\r\n"))
+            .collect();
+        talk.ask(sets.as_bytes());
+    }
+    talk
+}
+
+#[test]
+fn a_dump_of_all_items_never_waits_whole_and_others_have_their_turn() {
+    let mut talk = filled(50_000);
+    for command in ["lru_crawler metadump all", "lru_crawler mgdump all"] {
+        talk.pending_max = 0;
+        let yields = talk.yields;
+        let dump = talk.ask(format!("{command}\r\nversion\r\n").as_bytes());
+        let mut lines: Vec<_> = dump.lines().collect();
+        assert_eq!(lines.len(), 50_003, "{command}");
+        assert!(dump.starts_with("OK\r\n") && dump.ends_with("\r\nVERSION 1.6.45\r\n"));
+        lines.sort_unstable();
+        lines.dedup();
+        assert_eq!(lines.len(), 50_003, "each item once");
+        // A piece at a time, and others may be served.
+        assert!(talk.pending_max < 16 << 10, "{}", talk.pending_max);
+        let turns = talk.yields - yields;
+        assert!((1_500..2_600).contains(&turns), "{turns}");
+    }
+}
+
+#[test]
+fn a_class_is_shown_up_to_two_mebibytes_of_it() {
+    let mut talk = filled(100_000);
+    let class = talk.ask(b"me k0000001\r\n");
+    let class = class.split("cls=").nth(1).unwrap();
+    let class = class.split(' ').next().unwrap();
+    talk.pending_max = 0;
+    let dump = talk.ask(format!("stats cachedump {class} 0\r\n").as_bytes());
+    assert!(talk.pending_max < 20 << 10, "{}", talk.pending_max);
+    let line_len = "ITEM k0000001 [1 b; 0 s]\r\n".len();
+    let lines = (2 << 20) / line_len;
+    assert!(dump.len() <= 2 << 20 && dump.lines().count() >= lines);
+    assert!(dump.ends_with("s]\r\nEND\r\n"));
+    let few = talk.ask(format!("stats cachedump {class} 7\r\n").as_bytes());
+    assert_eq!(few.lines().count(), 8);
+    // A hundred lines leave together, with their end.
+    talk.pending_max = 0;
+    let some = talk.ask(format!("stats cachedump {class} 100\r\n").as_bytes());
+    assert_eq!((some.lines().count(), some.len()), (101, talk.pending_max));
+}
+
+#[test]
+fn all_sizes_are_counted_and_told_piece_by_piece() {
+    let mut talk = Talk::new(settings());
+    for len in (0..6_000).step_by(16) {
+        let value = "v".repeat(len);
+        talk.ask(format!("set k{len} 0 0 {len}\r\n{value}\r\n").as_bytes());
+    }
+    let report = talk.ask(b"stats sizes\r\nversion\r\n");
+    assert!(report.ends_with("END\r\nVERSION 1.6.45\r\n"));
+    let lines = report.lines().filter_map(|line| line.strip_prefix("STAT "));
+    let (mut before, mut items) = (0, 0);
+    for line in lines {
+        let (size, count) = line.split_once(' ').unwrap();
+        let size: u32 = size.parse().unwrap();
+        assert!(size > before && size.is_multiple_of(32), "{line}");
+        before = size;
+        items += count.parse::<u32>().unwrap();
+    }
+    assert_eq!((items, before), (375, 6_016));
+}

@@ -421,6 +421,10 @@ fn operators_do_not_come_by_datagram() {
         "slabs automove 0",
         "lru mode flat",
         "lru_crawler crawl all",
+        "lru_crawler metadump all",
+        "lru_crawler mgdump all",
+        "stats cachedump 1 0",
+        "stats sizes",
         "stats reset",
         "stats detail on",
         "stats detail dump",
@@ -430,7 +434,12 @@ fn operators_do_not_come_by_datagram() {
         peer.ask(2, line.as_bytes(), b"CLIENT_ERROR not allowed over UDP\r\n");
     }
     peer.send(3, b"flush_all noreply\r\n");
-    for (opcode, key) in [(0x08, &b""[..]), (0x10, b"reset"), (0x10, b"detail on")] {
+    for (opcode, key) in [
+        (0x08, &b""[..]),
+        (0x10, b"reset"),
+        (0x10, b"detail on"),
+        (0x10, b"sizes"),
+    ] {
         peer.send(4, &packet(opcode, key));
         assert_eq!(peer.receive(4)[6..8], [0, 0x20], "{opcode:#x}");
     }

@@ -10,3 +10,4 @@ pub mod scan;
 pub mod services;
 pub mod settings;
 pub mod store_mode;
+pub mod uri;

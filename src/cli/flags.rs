@@ -28,6 +28,9 @@ Suboptions of -o, in comma lists, repeatable:
   conn_memory=<size>    what clients' requests and unread replies may take together
                         [16m, or 2 % of -m if that is more]
   udp_reply_max=<bytes> longest reply over UDP, up to 32768 [1392: one datagram]
+  [no_]lru_crawler      look for expired items in the background [on]
+  lru_crawler_sleep=<us>
+                        pause for every 1000 chunks that it looks at [100]
   eviction=<policy>     s3, lru or lfu: which items to evict when full [s3]
   [no_]slab_reassign    pages may change their slab class other than by need [on]
   slab_automove=<n>     by themselves: 0 no, 1 if that pays, 2 more readily [1]
@@ -236,7 +239,7 @@ fn commands() -> Vec<Arg> {
         switch(
             "disable-dumping",
             'X',
-            "refuse stats cachedump and lru_crawler metadump",
+            "refuse what lists keys: dumps, stats detail",
         ),
         switch("disable-watch", 'W', "refuse watch"),
         delimiter,

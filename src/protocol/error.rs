@@ -90,6 +90,12 @@ error_lines! {
     LruShares => "ERROR hot and warm pcts must not exceed 80",
     /// `lru tune`.
     LruFactors => "ERROR hot/warm age factors must be greater than 0",
+    /// A crawl or a dump while there is no crawler.
+    CrawlerDisabled => "CLIENT_ERROR lru crawler disabled",
+    /// `lru_crawler enable` while there is one.
+    CrawlerIsOn => "ERROR failed to start lru crawler thread",
+    /// A crawl or a dump of no class at all.
+    NothingToCrawl => "NOTSTARTED no items to crawl",
     /// `lru_crawler sleep`.
     CrawlerSleep => "CLIENT_ERROR sleep must be one second or less",
     /// Class number of a crawl.

@@ -1,6 +1,7 @@
 //! Grammars: bytes to borrowed requests, answers to bytes. No clock, no store, no allocation.
 
 pub mod binary;
+pub mod dump;
 mod error;
 pub mod login;
 pub mod meta;

@@ -115,9 +115,9 @@ fn tell_settings(settings: &Settings) {
         detail: settings.detail_enabled,
         memory_limit: store.memory_limit,
         automove: store.automove,
-        automove_ratio: settings.shown.slab_automove_ratio,
         automove_window_s: store.automove_window_s,
         crawler: settings.store.crawler,
+        shown: &settings.shown,
     };
     report_settings(&mut SettingLines, settings, adjusted);
 }

@@ -2,17 +2,20 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::key::Key;
+use crate::base::settings::CrawlerSettings;
 use crate::protocol::ErrorLine;
 use crate::protocol::text::reply::END;
 use crate::protocol::text::{
-    AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, Group, Shutdown, StatsRequest,
+    AdminRequest, AutomoveRequest, CrawlerRequest, DetailRequest, DumpFormat, Group, LruRequest,
+    Shutdown, StatsRequest,
 };
 use crate::session::call::Call;
+use crate::session::dump::{Cachedump, Dump, Sizes};
 use crate::session::report::{StatLines, report};
 use crate::session::state::{Progress, State, Step};
 use crate::session::stream::Stream;
 use crate::session::{Shared, count};
-use crate::store::{MoveRefusal, TooManyFlushes};
+use crate::store::{Classes, MoveRefusal, TooManyFlushes};
 
 const OK: &[u8] = b"OK\r\n";
 
@@ -23,7 +26,12 @@ const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
 /// Answers `stats` and its groups.
 pub(super) fn stats(call: &mut Call<'_, '_>, request: StatsRequest) -> Step {
     match request {
-        StatsRequest::Reset | StatsRequest::Detail(_) if call.guest => {
+        StatsRequest::Reset
+        | StatsRequest::Detail(_)
+        | StatsRequest::Sizes
+        | StatsRequest::Cachedump(_)
+            if call.guest =>
+        {
             call.error(ErrorLine::NotOverUdp);
         }
         StatsRequest::Conns => return Step::stream(Stream::ALL_CONNS),
@@ -34,8 +42,10 @@ pub(super) fn stats(call: &mut Call<'_, '_>, request: StatsRequest) -> Step {
             call.error(ErrorLine::CachedumpNotAllowed);
         }
         StatsRequest::Cachedump(Err(error)) => call.error(error),
-        // The store does not list its items yet: as if the class were empty.
-        StatsRequest::Cachedump(Ok(_)) => call.say(END),
+        StatsRequest::Cachedump(Ok(request)) => {
+            return Step::stream(Stream::Cachedump(Cachedump::new(request)));
+        }
+        StatsRequest::Sizes => return Step::stream(Stream::Sizes(Sizes::new(None))),
         StatsRequest::Reset => {
             call.shared().reset_stats();
             call.say(b"RESET\r\n");
@@ -107,9 +117,16 @@ pub(super) fn run(call: &mut Call<'_, '_>, request: AdminRequest<'_>, noreply: b
             automove(call.shared(), request);
             Ok(())
         }
-        // The store keeps its queues and sweeps what is dead by itself.
-        AdminRequest::Tuning => Ok(()),
-        AdminRequest::Crawler(request) => crawler(request, settings.dump_enabled),
+        AdminRequest::Lru(request) => lru(call.shared(), request),
+        AdminRequest::Crawler(request) => crawler(call.shared(), request),
+        AdminRequest::Dump { format, classes } => match dump(call.shared(), format, classes) {
+            Ok(_) if noreply => return Step::go(State::Request),
+            Ok(dump) => {
+                call.say(OK);
+                return Step::stream(Stream::Dump(dump));
+            }
+            Err(error) => Err(error),
+        },
     };
     let reply = match done {
         Ok(()) => OK,
@@ -190,17 +207,76 @@ fn automove(shared: &Shared, request: AutomoveRequest) {
     match request {
         AutomoveRequest::Level(automove) => shared.store.set_automove(automove),
         AutomoveRequest::Window(seconds) => shared.store.set_automove_window_s(seconds),
-        AutomoveRequest::Ratio(ratio) => shared.set_automove_ratio(ratio),
+        AutomoveRequest::Ratio(ratio) => shared.adjust(|shown| shown.slab_automove_ratio = ratio),
         AutomoveRequest::FreeRatio => {}
     }
 }
 
-fn crawler(request: CrawlerRequest, dump_enabled: bool) -> Result<(), ErrorLine> {
+/// The store keeps its queues by its own rules: these are shown, and that is all.
+fn lru(shared: &Shared, request: LruRequest) -> Result<(), ErrorLine> {
     match request {
-        CrawlerRequest::Tuning | CrawlerRequest::Crawl => Ok(()),
-        CrawlerRequest::Metadump if !dump_enabled => Err(ErrorLine::MetadumpNotAllowed),
-        CrawlerRequest::Mgdump if !dump_enabled => Err(ErrorLine::KeyDumpNotAllowed),
-        // The store does not list its items yet.
-        CrawlerRequest::Metadump | CrawlerRequest::Mgdump => Err(ErrorLine::Unknown),
+        LruRequest::Tune {
+            hot_pct,
+            warm_pct,
+            hot_factor,
+            warm_factor,
+        } => shared.adjust(|shown| {
+            (shown.hot_lru_pct, shown.warm_lru_pct) = (hot_pct, warm_pct);
+            (shown.hot_max_factor, shown.warm_max_factor) = (hot_factor, warm_factor);
+        }),
+        // memcached's maintainer would have to do it.
+        _ if !shared.settings.shown.lru_maintainer => return Err(ErrorLine::Unknown),
+        LruRequest::Mode { segmented } => shared.adjust(|shown| shown.lru_segmented = segmented),
+        LruRequest::TempTtl(seconds) => shared.adjust(|shown| {
+            shown.temp_lru = seconds >= 0;
+            shown.temporary_ttl = u32::try_from(seconds).unwrap_or(shown.temporary_ttl);
+        }),
     }
+    Ok(())
+}
+
+fn crawler(shared: &Shared, request: CrawlerRequest) -> Result<(), ErrorLine> {
+    let settings = shared.store.crawler();
+    let set = |settings| shared.store.set_crawler(settings);
+    match request {
+        CrawlerRequest::Enable if settings.on => return Err(ErrorLine::CrawlerIsOn),
+        CrawlerRequest::Enable => set(CrawlerSettings {
+            on: true,
+            ..settings
+        }),
+        CrawlerRequest::Disable => set(CrawlerSettings {
+            on: false,
+            ..settings
+        }),
+        CrawlerRequest::Sleep(sleep_us) => set(CrawlerSettings {
+            sleep_us,
+            ..settings
+        }),
+        CrawlerRequest::ToCrawl(items) => {
+            shared.adjust(|shown| shown.lru_crawler_tocrawl = items);
+        }
+        CrawlerRequest::Crawl(_) if !settings.on => return Err(ErrorLine::CrawlerDisabled),
+        // What has expired is found within a tick or two without being asked for.
+        CrawlerRequest::Crawl(classes) => return classes.map(|_| ()),
+    }
+    Ok(())
+}
+
+/// The store could tell what it holds without a crawler, but memcached could not: whoever has
+/// turned that off does not expect dumps.
+fn dump(
+    shared: &Shared,
+    format: DumpFormat,
+    classes: Result<u64, ErrorLine>,
+) -> Result<Dump, ErrorLine> {
+    if !shared.settings.dump_enabled {
+        return Err(match format {
+            DumpFormat::Metadump => ErrorLine::MetadumpNotAllowed,
+            DumpFormat::Mgdump => ErrorLine::KeyDumpNotAllowed,
+        });
+    }
+    if !shared.store.crawler().on {
+        return Err(ErrorLine::CrawlerDisabled);
+    }
+    classes.map(|classes| Dump::new(format, Classes(classes)))
 }

@@ -15,13 +15,15 @@ use crate::protocol::text::reply::END;
 use crate::protocol::text::{DetailRequest, StatsRequest, parse_stats_key};
 use crate::session::admin::{appointment, flush};
 use crate::session::call::Call;
+use crate::session::dump::Sizes;
 use crate::session::finish::{Finish, StoreTicket};
 use crate::session::login::LoginState;
 use crate::session::receive::{Incoming, receive};
-use crate::session::report::report;
+use crate::session::report::{StatPackets, report};
 use crate::session::state::{Progress, State, Step};
+use crate::session::stream::Stream;
 use crate::session::{Context, Output, Shared, ahead, count};
-use crate::stats::{COMPATIBLE_VERSION, Sink};
+use crate::stats::COMPATIBLE_VERSION;
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, Item, PinnedValue, StoreError,
     StoreMode, StoreRequest,
@@ -85,7 +87,12 @@ fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &PacketRequ
         Command::Delete { key } => run_delete(context, request, key, out.bytes_mut()),
         Command::Count { .. } => run_count(context, request, out.bytes_mut()),
         Command::Flush { exptime } => run_flush(context, request, exptime, out.bytes_mut()),
-        Command::Stat { group } => run_stat(context, (reply, group), out.bytes_mut()),
+        Command::Stat { group } => match parse_stats_key(group) {
+            Some(StatsRequest::Sizes) => {
+                return Step::stream(Stream::Sizes(Sizes::new(Some(reply))));
+            }
+            asked => run_stat(context, (reply, asked), out.bytes_mut()),
+        },
         Command::Login(message) => {
             run_login(context, login, (reply, message), out.bytes_mut());
             return may_go_on(*login);
@@ -104,13 +111,13 @@ fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &PacketRequ
     Step::go(State::Request)
 }
 
-/// Whether it changes the server, and not only items.
+/// Whether it changes the server, and not only items, or looks at all of them.
 fn is_for_operators(command: Command<'_>) -> bool {
     match command {
         Command::Flush { .. } => true,
         Command::Stat { group } => matches!(
             parse_stats_key(group),
-            Some(StatsRequest::Reset | StatsRequest::Detail(_))
+            Some(StatsRequest::Reset | StatsRequest::Detail(_) | StatsRequest::Sizes)
         ),
         _ => false,
     }
@@ -387,23 +394,14 @@ fn run_flush(
     push_success(request, 0, out);
 }
 
-/// Writes the packets of a group.
-struct StatPackets<'a> {
-    reply: Reply,
-    out: &'a mut Vec<u8>,
-}
-
-impl Sink for StatPackets<'_> {
-    fn stat(&mut self, name: &str, value: &str) {
-        self.reply
-            .push_stat(self.out, name.as_bytes(), value.as_bytes());
-    }
-}
-
-fn run_stat(context: &Context<'_>, (reply, key): (Reply, &[u8]), out: &mut Vec<u8>) {
+fn run_stat(
+    context: &Context<'_>,
+    (reply, asked): (Reply, Option<StatsRequest>),
+    out: &mut Vec<u8>,
+) {
     let shared = context.shared;
     let mut packets = StatPackets { reply, out };
-    let status = match parse_stats_key(key) {
+    let status = match asked {
         Some(StatsRequest::Group(group)) => {
             report(shared, group, context.now, &mut packets);
             Status::Success
@@ -413,9 +411,7 @@ fn run_stat(context: &Context<'_>, (reply, key): (Reply, &[u8]), out: &mut Vec<u
             shared.reset_stats();
             Status::Success
         }
-        Some(StatsRequest::Conns | StatsRequest::Cachedump(_) | StatsRequest::Extstore) | None => {
-            Status::NotFound
-        }
+        _ => Status::NotFound,
     };
     match status {
         Status::Success => reply.push_stat(out, b"", b""),

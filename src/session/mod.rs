@@ -38,6 +38,7 @@ mod call;
 mod classic;
 mod count;
 mod datagram;
+mod dump;
 mod feed;
 mod finish;
 mod login;
@@ -64,7 +65,6 @@ use crate::base::part::Gap;
 use crate::base::services::Services;
 use crate::base::settings::Settings;
 use crate::protocol::binary::MAGIC_REQUEST;
-use crate::protocol::text::reply::END;
 use crate::session::call::Call;
 use crate::session::login::LoginState;
 use crate::session::state::{State, Step};
@@ -376,7 +376,7 @@ fn pull(call: &mut Call<'_, '_>, mut stream: Box<Stream>) -> Step {
             Left::More => {}
             Left::Later => return Step::stop(State::Stream(stream), Progress::NeedInput),
             Left::Nothing => {
-                call.say(END);
+                stream.push_end(call);
                 return Step::go(State::Request);
             }
         }

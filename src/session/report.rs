@@ -1,6 +1,7 @@
 //! The groups of `stats`, gathered from where the numbers are kept, for every protocol.
 
 use crate::base::clock::Now;
+use crate::protocol::binary::Reply;
 use crate::protocol::text::Group;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
@@ -13,20 +14,21 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
     match group {
         Group::General => general(shared, now).report(sink),
         Group::Settings => {
+            let shown = shared.shown();
             let adjusted = Adjusted {
                 verbosity: shared.verbosity.load(Ordering::Relaxed),
                 detail: shared.prefixes.is_on(),
                 memory_limit: shared.store.memory_limit(),
                 automove: shared.store.automove(),
-                automove_ratio: shared.automove_ratio(),
                 automove_window_s: shared.store.automove_window_s(),
                 crawler: shared.store.crawler(),
+                shown: &shown,
             };
             report_settings(sink, &shared.settings, adjusted);
         }
         Group::Items => {
             let classes = shared.store.classes(now);
-            let temporary = shared.settings.shown.temp_lru;
+            let temporary = shared.shown().temp_lru;
             report_items(sink, &classes, &shared.totals(), temporary);
         }
         Group::Slabs => {
@@ -34,7 +36,6 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
             let page_size = shared.store.snapshot().page_size;
             report_slabs(sink, &classes, &shared.totals(), page_size);
         }
-        Group::Sizes => sink.stat("sizes_status", "disabled"),
         Group::Eviction => {
             let policy = shared.settings.store.policy;
             report_eviction(sink, &shared.store.classes(now), policy);
@@ -64,5 +65,20 @@ pub(super) struct StatLines<'a>(pub(super) &'a mut Vec<u8>);
 impl Sink for StatLines<'_> {
     fn stat(&mut self, name: &str, value: &str) {
         push_stat(self.0, name, value);
+    }
+}
+
+/// Writes packets.
+pub(super) struct StatPackets<'a> {
+    /// Whose answer they are.
+    pub(super) reply: Reply,
+    /// Where they go.
+    pub(super) out: &'a mut Vec<u8>,
+}
+
+impl Sink for StatPackets<'_> {
+    fn stat(&mut self, name: &str, value: &str) {
+        self.reply
+            .push_stat(self.out, name.as_bytes(), value.as_bytes());
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::base::clock::{Clock, Now};
 use crate::base::credentials::LoginTable;
-use crate::base::settings::Settings;
+use crate::base::settings::{Settings, ShownSettings};
 use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, SocketReport, Totals};
 use crate::store::{Lane, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What a session must ask of the process around it.
 pub trait Host: Send + Sync {
@@ -52,8 +52,8 @@ pub struct Shared {
     pub host: Box<dyn Host>,
     /// Prefix statistics (`stats detail`).
     pub(super) prefixes: PrefixStats,
-    /// Bits of `slabs automove ratio`, which is only shown.
-    automove_ratio: AtomicU64,
+    /// What commands have changed that is only shown.
+    shown: Mutex<ShownSettings>,
     /// What had been counted at the last `stats reset`.
     baseline: Mutex<Baseline>,
 }
@@ -76,7 +76,7 @@ impl Shared {
             verbosity: AtomicU8::new(settings.verbosity),
             logins: LoginTable::default(),
             prefixes: PrefixStats::new(settings.detail_enabled, settings.prefix_delimiter),
-            automove_ratio: AtomicU64::new(settings.shown.slab_automove_ratio.to_bits()),
+            shown: Mutex::new(settings.shown.clone()),
             baseline: Mutex::default(),
             settings,
             store,
@@ -108,15 +108,14 @@ impl Shared {
         self.prefixes.clear();
     }
 
-    /// The ratio of ages that page moves are said to go by.
-    pub(super) fn automove_ratio(&self) -> f64 {
-        f64::from_bits(self.automove_ratio.load(Ordering::Relaxed))
+    /// What is only shown, as it is now.
+    pub(super) fn shown(&self) -> ShownSettings {
+        self.shown.lock().clone()
     }
 
-    /// Changes what [`automove_ratio`](Self::automove_ratio) tells.
-    pub(super) fn set_automove_ratio(&self, ratio: f64) {
-        self.automove_ratio
-            .store(ratio.to_bits(), Ordering::Relaxed);
+    /// Changes what is only shown.
+    pub(super) fn adjust(&self, change: impl FnOnce(&mut ShownSettings)) {
+        change(&mut self.shown.lock());
     }
 
     /// Changes the verbosity.

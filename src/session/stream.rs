@@ -9,7 +9,9 @@
 //! A stream is a cursor: what it has sent last. What comes and goes meanwhile may be in the reply
 //! or not; what was there all the time is.
 
+use crate::protocol::text::reply::END;
 use crate::session::call::Call;
+use crate::session::dump::{Cachedump, Dump, Sizes};
 use crate::session::feed::Feed;
 use crate::session::report::StatLines;
 use crate::stats::report_conns;
@@ -25,6 +27,12 @@ pub(super) enum Stream {
     Conns(i32),
     /// `stats detail dump`: prefixes after this one, or all.
     Prefixes(Option<Box<[u8]>>),
+    /// `lru_crawler metadump` or `mgdump`.
+    Dump(Dump),
+    /// `stats cachedump`.
+    Cachedump(Cachedump),
+    /// `stats sizes`.
+    Sizes(Sizes),
     /// What others have to tell, without an end.
     Feed(Arc<Feed>),
 }
@@ -72,6 +80,9 @@ impl Stream {
                 }
                 Left::More
             }
+            Self::Dump(dump) => walked(call, |call| dump.push_piece(call.context, call.out)),
+            Self::Cachedump(dump) => walked(call, |call| dump.push_piece(call.context, call.out)),
+            Self::Sizes(sizes) => walked(call, |call| sizes.push_piece(call.context, call.out)),
             Self::Feed(feed) => match feed.take() {
                 Some(line) => {
                     call.say(&line);
@@ -80,5 +91,25 @@ impl Stream {
                 None => Left::Later,
             },
         }
+    }
+
+    /// Appends what ends it.
+    pub(super) fn push_end(&self, call: &mut Call<'_, '_>) {
+        match self {
+            Self::Dump(dump) => call.say(dump.end()),
+            Self::Sizes(sizes) => sizes.push_end(call.out),
+            _ => call.say(END),
+        }
+    }
+}
+
+/// A piece of a walk over the store, whose `step` says whether it goes on. It uses up what
+/// the session may do before it gives way.
+fn walked(call: &mut Call<'_, '_>, step: impl FnOnce(&mut Call<'_, '_>) -> bool) -> Left {
+    call.requests_left = 0;
+    if step(call) {
+        Left::More
+    } else {
+        Left::Nothing
     }
 }

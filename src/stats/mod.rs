@@ -10,6 +10,7 @@ mod eviction;
 mod general;
 mod items;
 mod settings;
+mod sizes;
 mod slabs;
 
 pub use conns::{SocketReport, report_conns};
@@ -21,6 +22,7 @@ pub use eviction::report_eviction;
 pub use general::{General, Process};
 pub use items::report_items;
 pub use settings::{Adjusted, report_settings};
+pub use sizes::SizeHistogram;
 pub use slabs::report_slabs;
 
 use std::fmt::Display;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// What commands have changed since the start.
 #[derive(Clone, Copy, Debug)]
-pub struct Adjusted {
+pub struct Adjusted<'a> {
     /// How much is logged.
     pub verbosity: u8,
     /// Whether prefixes are counted.
@@ -16,21 +16,21 @@ pub struct Adjusted {
     pub memory_limit: u64,
     /// When pages move by themselves.
     pub automove: Automove,
-    /// Ratio of ages for that, as it was given.
-    pub automove_ratio: f64,
     /// Seconds for that.
     pub automove_window_s: u32,
     /// How the background looks for what has expired.
     pub crawler: CrawlerSettings,
+    /// What has no effect here.
+    pub shown: &'a ShownSettings,
 }
 
 /// Writes the report.
-pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
+pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted<'_>) {
     listeners(sink, settings, adjusted);
     limits(sink, settings, adjusted.detail);
     slabs(sink, settings, adjusted);
-    crawler(sink, settings, adjusted.crawler);
-    segments(sink, &settings.shown);
+    crawler(sink, settings, adjusted);
+    segments(sink, adjusted.shown);
     logs(sink, settings);
     sink.show("server", concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
     sink.show("eviction", settings.store.policy.name());
@@ -38,7 +38,7 @@ pub fn report_settings(sink: &mut impl Sink, settings: &Settings, adjusted: Adju
     sink.show("progress_timeout", settings.progress_timeout_s);
 }
 
-fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
+fn listeners(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted<'_>) {
     sink.show("maxbytes", adjusted.memory_limit);
     sink.show("maxconns", settings.connections_max);
     sink.show("tcpport", settings.tcp_port.unwrap_or(0));
@@ -93,21 +93,21 @@ fn limits(sink: &mut impl Sink, settings: &Settings, detail: bool) {
     sink.show("maxconns_fast", yes_no(settings.connections_refuse));
 }
 
-fn slabs(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted) {
-    let shown = &settings.shown;
+fn slabs(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted<'_>) {
+    let shown = adjusted.shown;
     sink.show("hashpower_init", shown.hashpower_init);
     sink.show("slab_reassign", yes_no(settings.store.reassign));
     sink.show("slab_automove", adjusted.automove.level());
     sink.show(
         "slab_automove_ratio",
-        format!("{:.2}", adjusted.automove_ratio),
+        format!("{:.2}", shown.slab_automove_ratio),
     );
     sink.show("slab_automove_window", adjusted.automove_window_s);
     sink.show("slab_chunk_max", shown.slab_chunk_max);
 }
 
-fn crawler(sink: &mut impl Sink, settings: &Settings, crawler: CrawlerSettings) {
-    let shown = &settings.shown;
+fn crawler(sink: &mut impl Sink, settings: &Settings, adjusted: Adjusted<'_>) {
+    let (crawler, shown) = (adjusted.crawler, adjusted.shown);
     sink.show("lru_crawler", yes_no(crawler.on));
     sink.show("lru_crawler_sleep", crawler.sleep_us);
     sink.show("lru_crawler_tocrawl", shown.lru_crawler_tocrawl);
@@ -161,9 +161,9 @@ mod tests {
             detail: true,
             memory_limit: settings.store.memory_limit,
             automove: settings.store.automove,
-            automove_ratio: settings.shown.slab_automove_ratio,
             automove_window_s: settings.store.automove_window_s,
             crawler: settings.store.crawler,
+            shown: &settings.shown,
         };
         report_settings(&mut recorder, settings, adjusted);
         recorder

@@ -46,6 +46,17 @@ def memcstat_reads_statistics():
         assert f"{name}:" in output, output
 
 
+@check_in("text")  # over binary libmemcached has no list of keys
+def memcdump_names_every_key():
+    names = {f"page-{number}" for number in range(100)}
+    with tempfile.TemporaryDirectory() as directory:
+        for name in names:
+            with open(os.path.join(directory, name), "wb") as file:
+                file.write(b"x" * (1 + 40 * len(name)))
+        tool("memccp", *(os.path.join(directory, name) for name in sorted(names)))
+    equal(set(tool("memcdump").split()), names)
+
+
 @check
 def memcflush_forgets():
     with tempfile.NamedTemporaryFile() as file:

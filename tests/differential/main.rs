@@ -15,6 +15,7 @@
 mod allowed;
 mod binary;
 mod commands;
+mod dumps;
 mod meta;
 #[path = "../support/mod.rs"]
 mod support;

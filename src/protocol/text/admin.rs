@@ -8,7 +8,10 @@ use crate::protocol::text::tokens::{Tokens, abbreviates, fraction, signed, unsig
 use crate::protocol::{ErrorLine, Rejection};
 
 /// The greatest class number.
-const CLASS_MAX: i32 = 63;
+const CLASS_MAX: u32 = 63;
+
+/// The longest pause of the crawler: a second.
+const CRAWLER_SLEEP_MAX: u32 = 1_000_000;
 
 /// A command for operators.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,10 +35,17 @@ pub enum AdminRequest<'a> {
     },
     /// `slabs automove <...>`.
     Automove(AutomoveRequest),
-    /// `lru ...`: legal, and without effect.
-    Tuning,
-    /// `lru_crawler ...`.
+    /// `lru <...>`.
+    Lru(LruRequest),
+    /// `lru_crawler <...>`, but for dumps.
     Crawler(CrawlerRequest),
+    /// `lru_crawler metadump` and `mgdump`.
+    Dump {
+        /// Which of them.
+        format: DumpFormat,
+        /// Of which classes: bit n is that of class n. Judged only where dumps are allowed.
+        classes: Result<u64, ErrorLine>,
+    },
 }
 
 /// `slabs automove <...>`.
@@ -60,16 +70,50 @@ pub enum Shutdown {
     Graceful,
 }
 
+/// `lru <...>`: kept to be shown.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LruRequest {
+    /// `tune`.
+    Tune {
+        /// Percent of a class for new items.
+        hot_pct: u32,
+        /// Percent of a class for what is read again.
+        warm_pct: u32,
+        /// How old the new ones may become, as a part of the oldest item's age.
+        hot_factor: f64,
+        /// The same for the others.
+        warm_factor: f64,
+    },
+    /// `mode`.
+    Mode {
+        /// `segmented`; else `flat`.
+        segmented: bool,
+    },
+    /// `temp_ttl`: seconds; below 0 for none.
+    TempTtl(i32),
+}
+
 /// `lru_crawler <...>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrawlerRequest {
-    /// A setting without effect.
-    Tuning,
-    /// Remove what is dead.
-    Crawl,
-    /// List the items.
+    /// Look for what has expired.
+    Enable,
+    /// Do not.
+    Disable,
+    /// Pause for so many microseconds now and then.
+    Sleep(u32),
+    /// Look at so many items of a class: kept to be shown.
+    ToCrawl(u32),
+    /// Remove what has expired. The classes are judged only where there is a crawler.
+    Crawl(Result<u64, ErrorLine>),
+}
+
+/// What a dump is a list of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpFormat {
+    /// `metadump`: keys, and what is known of their items.
     Metadump,
-    /// List the keys.
+    /// `mgdump`: commands that get the items.
     Mgdump,
 }
 
@@ -210,77 +254,104 @@ fn automove(mut tokens: Tokens<'_>) -> Result<AutomoveRequest, ErrorLine> {
 fn lru(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
     let word = tokens.next().unwrap_or_default();
     if abbreviates(word, "tune") {
-        return lru_tune(tokens);
+        return lru_tune(tokens).map(AdminRequest::Lru);
     }
     let argument = tokens.next().ok_or(ErrorLine::Unknown)?;
-    let legal = if abbreviates(word, "mode") {
-        abbreviates(argument, "flat") || abbreviates(argument, "segmented")
-    } else {
-        abbreviates(word, "temp_ttl") && signed(argument).is_some()
-    };
-    if legal {
-        Ok(AdminRequest::Tuning)
-    } else {
-        Err(ErrorLine::Unknown)
-    }
-}
-
-fn lru_tune(tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
-    let [hot, warm, hot_factor, warm_factor, _noreply] = arguments::<5>(tokens, 4)?;
-    let share = |token| unsigned(token).ok_or(ErrorLine::Unknown);
-    let factor = |token| fraction(token).ok_or(ErrorLine::Unknown);
-    if share(hot)?.saturating_add(share(warm)?) > 80 {
-        return Err(ErrorLine::LruShares);
-    }
-    if factor(hot_factor)? <= 0.0 || factor(warm_factor)? <= 0.0 {
-        return Err(ErrorLine::LruFactors);
-    }
-    Ok(AdminRequest::Tuning)
-}
-
-fn crawler(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
-    let word = tokens.next().unwrap_or_default();
-    let argument = tokens.next();
-    let request = if abbreviates(word, "crawl") {
-        crawl_target(argument)?;
-        if argument == Some(b"hash") {
-            return Err(ErrorLine::CrawlUnknown);
+    let request = if abbreviates(word, "mode") {
+        if abbreviates(argument, "flat") {
+            LruRequest::Mode { segmented: false }
+        } else if abbreviates(argument, "segmented") {
+            LruRequest::Mode { segmented: true }
+        } else {
+            return Err(ErrorLine::Unknown);
         }
-        CrawlerRequest::Crawl
-    } else if abbreviates(word, "metadump") {
-        crawl_target(argument)?;
-        CrawlerRequest::Metadump
-    } else if abbreviates(word, "mgdump") {
-        crawl_target(argument)?;
-        CrawlerRequest::Mgdump
-    } else if abbreviates(word, "tocrawl") {
-        unsigned(argument.ok_or(ErrorLine::Unknown)?).ok_or(ErrorLine::BadFormat)?;
-        CrawlerRequest::Tuning
-    } else if abbreviates(word, "sleep") {
-        let pause = unsigned(argument.ok_or(ErrorLine::Unknown)?).ok_or(ErrorLine::BadFormat)?;
-        if pause > 1_000_000 {
-            return Err(ErrorLine::CrawlerSleep);
-        }
-        CrawlerRequest::Tuning
-    } else if abbreviates(word, "enable") || abbreviates(word, "disable") {
-        CrawlerRequest::Tuning
+    } else if abbreviates(word, "temp_ttl") {
+        LruRequest::TempTtl(signed(argument).ok_or(ErrorLine::Unknown)?)
     } else {
         return Err(ErrorLine::Unknown);
     };
-    Ok(AdminRequest::Crawler(request))
+    Ok(AdminRequest::Lru(request))
 }
 
-/// `<id[,id...]|all|hash>`.
-fn crawl_target(argument: Option<&[u8]>) -> Result<(), ErrorLine> {
-    let argument = argument.ok_or(ErrorLine::Unknown)?;
-    if argument == b"all" || argument == b"hash" {
-        return Ok(());
+fn lru_tune(tokens: Tokens<'_>) -> Result<LruRequest, ErrorLine> {
+    let [hot, warm, hot_factor, warm_factor, _noreply] = arguments::<5>(tokens, 4)?;
+    let share = |token| unsigned(token).ok_or(ErrorLine::Unknown);
+    let factor = |token| fraction(token).ok_or(ErrorLine::Unknown);
+    let (hot_pct, warm_pct) = (share(hot)?, share(warm)?);
+    if hot_pct.saturating_add(warm_pct) > 80 {
+        return Err(ErrorLine::LruShares);
     }
-    let legal = |id: &[u8]| signed(id).is_some_and(|id| (1..=CLASS_MAX).contains(&id));
-    if argument.split(|&byte| byte == b',').all(legal) {
-        Ok(())
+    let (hot_factor, warm_factor) = (factor(hot_factor)?, factor(warm_factor)?);
+    if hot_factor <= 0.0 || warm_factor <= 0.0 {
+        return Err(ErrorLine::LruFactors);
+    }
+    Ok(LruRequest::Tune {
+        hot_pct,
+        warm_pct,
+        hot_factor,
+        warm_factor,
+    })
+}
+
+/// Words after the last argument are an error, but for `noreply`.
+fn crawler(mut tokens: Tokens<'_>) -> Result<AdminRequest<'_>, ErrorLine> {
+    let word = tokens.next().unwrap_or_default();
+    let switch = |request| match arguments::<1>(tokens, 0)? {
+        [b"" | b"noreply"] => Ok(AdminRequest::Crawler(request)),
+        _ => Err(ErrorLine::Unknown),
+    };
+    if abbreviates(word, "enable") {
+        return switch(CrawlerRequest::Enable);
+    }
+    if abbreviates(word, "disable") {
+        return switch(CrawlerRequest::Disable);
+    }
+    let [argument, after] = arguments::<2>(tokens, 1)?;
+    if !matches!(after, b"" | b"noreply") {
+        return Err(ErrorLine::Unknown);
+    }
+    let dump = |format| AdminRequest::Dump {
+        format,
+        classes: crawled_classes(argument),
+    };
+    let number = || unsigned(argument).ok_or(ErrorLine::BadFormat);
+    Ok(if abbreviates(word, "crawl") {
+        let classes = match argument {
+            b"hash" => Err(ErrorLine::CrawlUnknown),
+            list => crawled_classes(list),
+        };
+        AdminRequest::Crawler(CrawlerRequest::Crawl(classes))
+    } else if abbreviates(word, "metadump") {
+        dump(DumpFormat::Metadump)
+    } else if abbreviates(word, "mgdump") {
+        dump(DumpFormat::Mgdump)
+    } else if abbreviates(word, "tocrawl") {
+        AdminRequest::Crawler(CrawlerRequest::ToCrawl(number()?))
+    } else if abbreviates(word, "sleep") {
+        let pause = number()?;
+        if pause > CRAWLER_SLEEP_MAX {
+            return Err(ErrorLine::CrawlerSleep);
+        }
+        AdminRequest::Crawler(CrawlerRequest::Sleep(pause))
     } else {
-        Err(ErrorLine::BadCrawlClass)
+        return Err(ErrorLine::Unknown);
+    })
+}
+
+/// The classes of `<id[,id...]|all|hash>`: bit n is that of class n. Nothing between two commas is
+/// no class.
+fn crawled_classes(list: &[u8]) -> Result<u64, ErrorLine> {
+    if matches!(list, b"all" | b"hash") {
+        return Ok(u64::MAX);
+    }
+    let mut classes = 0;
+    for id in list.split(|&byte| byte == b',').filter(|id| !id.is_empty()) {
+        let id = unsigned(id).filter(|id| (1..=CLASS_MAX).contains(id));
+        classes |= 1 << id.ok_or(ErrorLine::BadCrawlClass)?;
+    }
+    match classes {
+        0 => Err(ErrorLine::NothingToCrawl),
+        some => Ok(some),
     }
 }
 
@@ -354,9 +425,18 @@ mod tests {
 
     #[test]
     fn tuning_is_judged_as_if_it_had_an_effect() {
-        for line in ["lru tune 10 20 0.1 2", "lru mode flat", "lru temp_ttl -1"] {
-            assert_eq!(parsed(line), Ok(AdminRequest::Tuning), "{line}");
-        }
+        let lru = |request| Ok(AdminRequest::Lru(request));
+        let tuned = LruRequest::Tune {
+            hot_pct: 10,
+            warm_pct: 20,
+            hot_factor: 0.1,
+            warm_factor: 2.0,
+        };
+        assert_eq!(parsed("lru tune 10 20 0.1 2"), lru(tuned));
+        let flat = LruRequest::Mode { segmented: false };
+        assert_eq!(parsed("lru mode flat"), lru(flat));
+        assert_eq!(parsed("lru temp_ttl -1"), lru(LruRequest::TempTtl(-1)));
+        assert_eq!(parsed("lru mode x"), Err(ErrorLine::Unknown));
         assert_eq!(parsed("slabs automove 3"), Err(ErrorLine::Unknown));
         assert_eq!(parsed("slabs automove x"), Err(ErrorLine::BadFormat));
         assert_eq!(parsed("slabs automove window 2"), Err(ErrorLine::BadWindow));
@@ -367,16 +447,42 @@ mod tests {
             parsed("lru_crawler sleep 1000001"),
             Err(ErrorLine::CrawlerSleep)
         );
-        assert_eq!(
-            parsed("lru_crawler crawl 64"),
-            Err(ErrorLine::BadCrawlClass)
-        );
+    }
+
+    #[test]
+    fn a_dump_names_classes_by_number_or_all_of_them() {
+        let dump = |line: &str| match parsed(line) {
+            Ok(AdminRequest::Dump { format, classes }) => (format, classes),
+            other => panic!("{line}: {other:?}"),
+        };
+        let (meta, keys) = (DumpFormat::Metadump, DumpFormat::Mgdump);
+        assert_eq!(dump("lru_crawler metadump all"), (meta, Ok(u64::MAX)));
+        assert_eq!(dump("lru_crawler mgdump hash"), (keys, Ok(u64::MAX)));
+        assert_eq!(dump("lru_crawler mg 1,,3,63,"), (keys, Ok(10 | 1 << 63)));
+        for list in ["0", "64", "1,64", "x", "-1"] {
+            let (_, classes) = dump(&format!("lru_crawler m {list}"));
+            assert_eq!(classes, Err(ErrorLine::BadCrawlClass), "{list}");
+        }
+        let (_, none) = dump("lru_crawler metadump ,");
+        assert_eq!(none, Err(ErrorLine::NothingToCrawl));
+        for line in [
+            "metadump",
+            "metadump all x",
+            "enable x",
+            "sleep 1 2",
+            "crawl 1 noreply x",
+        ] {
+            assert_eq!(
+                parsed(&format!("lru_crawler {line}")),
+                Err(ErrorLine::Unknown)
+            );
+        }
+        let crawl = |classes| Ok(AdminRequest::Crawler(CrawlerRequest::Crawl(classes)));
+        assert_eq!(parsed("lru_crawler crawl 1,2 noreply"), crawl(Ok(6)));
         assert_eq!(
             parsed("lru_crawler crawl hash"),
-            Err(ErrorLine::CrawlUnknown)
+            crawl(Err(ErrorLine::CrawlUnknown))
         );
-        let crawl = AdminRequest::Crawler(CrawlerRequest::Crawl);
-        assert_eq!(parsed("lru_crawler crawl 1,2"), Ok(crawl));
     }
 
     #[test]

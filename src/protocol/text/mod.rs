@@ -13,7 +13,7 @@ pub mod reply;
 mod stats;
 mod tokens;
 
-pub use admin::{AdminRequest, AutomoveRequest, CrawlerRequest, Shutdown};
+pub use admin::{AdminRequest, AutomoveRequest, CrawlerRequest, DumpFormat, LruRequest, Shutdown};
 pub use parse::parse_line;
 pub use stats::{CachedumpRequest, DetailRequest, Group, StatsRequest, parse_stats_key};
 pub use tokens::{AllTokens, Tokens};

@@ -17,6 +17,8 @@ pub enum StatsRequest {
     Reset,
     /// Prefix statistics.
     Detail(DetailRequest),
+    /// How many items there are of each size.
+    Sizes,
     /// Keys of a class. Its arguments are judged only where dumps are allowed at all.
     Cachedump(Result<CachedumpRequest, ErrorLine>),
     /// External storage, which there is none.
@@ -34,8 +36,6 @@ pub enum Group {
     Items,
     /// Memory by class.
     Slabs,
-    /// Sizes of items, which are not tracked.
-    Sizes,
     /// What the eviction policy has learned, by class.
     Eviction,
 }
@@ -88,9 +88,7 @@ pub(super) fn parse_stats(mut tokens: Tokens<'_>) -> Result<StatsRequest, ErrorL
     if abbreviates(word, "extstore") {
         return Ok(StatsRequest::Extstore);
     }
-    whole(word)
-        .map(StatsRequest::Group)
-        .ok_or(ErrorLine::Unknown)
+    whole(word).ok_or(ErrorLine::Unknown)
 }
 
 /// Reads the key of a binary request: fewer words than over text, and none cut short.
@@ -104,19 +102,20 @@ pub fn parse_stats_key(key: &[u8]) -> Option<StatsRequest> {
         b"detail off" => StatsRequest::Detail(DetailRequest::Off),
         b"detail dump" => StatsRequest::Detail(DetailRequest::Dump),
         key if key.starts_with(b"detail ") => StatsRequest::Detail(DetailRequest::Usage),
-        key => StatsRequest::Group(whole(key)?),
+        key => whole(key)?,
     })
 }
 
-/// The groups whose names are never cut short.
-fn whole(word: &[u8]) -> Option<Group> {
-    match word {
-        b"items" => Some(Group::Items),
-        b"slabs" => Some(Group::Slabs),
-        b"sizes" => Some(Group::Sizes),
-        b"eviction" => Some(Group::Eviction),
-        _ => None,
-    }
+/// The words that are never cut short.
+fn whole(word: &[u8]) -> Option<StatsRequest> {
+    let group = match word {
+        b"sizes" => return Some(StatsRequest::Sizes),
+        b"items" => Group::Items,
+        b"slabs" => Group::Slabs,
+        b"eviction" => Group::Eviction,
+        _ => return None,
+    };
+    Some(StatsRequest::Group(group))
 }
 
 fn detail(word: &[u8]) -> DetailRequest {
@@ -167,6 +166,7 @@ mod tests {
     #[test]
     fn items_slabs_sizes_and_eviction_must_be_whole() {
         assert_eq!(parsed("items"), Ok(StatsRequest::Group(Group::Items)));
+        assert_eq!(parsed("sizes x"), Ok(StatsRequest::Sizes));
         assert_eq!(parsed("eviction"), Ok(StatsRequest::Group(Group::Eviction)));
         for word in ["item", "slab", "sizes_enable", "evict", "bogus"] {
             assert_eq!(parsed(word), Err(ErrorLine::Unknown));
@@ -179,6 +179,7 @@ mod tests {
         assert_eq!(parse_stats_key(b""), group(Group::General));
         assert_eq!(parse_stats_key(b"slabs"), group(Group::Slabs));
         assert_eq!(parse_stats_key(b"reset"), Some(StatsRequest::Reset));
+        assert_eq!(parse_stats_key(b"sizes"), Some(StatsRequest::Sizes));
         let detail = |request| Some(StatsRequest::Detail(request));
         assert_eq!(parse_stats_key(b"detail off"), detail(DetailRequest::Off));
         assert_eq!(parse_stats_key(b"detail o"), detail(DetailRequest::Usage));

@@ -18,6 +18,13 @@ function client(where = servers[0]) {
     'settings']) {
     promised[name] = promisify(memcached[name].bind(memcached));
   }
+  // It takes its list back once it has shown it; and shows nothing for an empty one.
+  promised.cachedump = (slab, count) => new Promise((resolve, reject) => {
+    memcached.cachedump(servers[0], slab, count, (error, list) => {
+      if (error) reject(error);
+      else resolve([list ?? []].flat());
+    });
+  });
   return promised;
 }
 
@@ -126,6 +133,18 @@ const checks = {
     assert.ok(Object.keys(items).length > 0);
     const [settings] = await c.settings();
     assert.ok(settings.maxbytes > 0);
+  },
+
+  async 'the keys of a class are listed'(c) {
+    await c.set('one', 'x', 1000);
+    await c.set('two', 'y', 0);
+    const [items] = await c.items();
+    const dumped = [];
+    for (const slab of Object.keys(items).filter((name) => name !== 'server')) {
+      dumped.push(...await c.cachedump(Number(slab), 100));
+    }
+    const known = dumped.map(({ key, b, s }) => [key, b, s > 0]);
+    assert.deepEqual(known.sort(), [['one', 1, true], ['two', 1, false]]);
   },
 };
 
