@@ -1,6 +1,7 @@
 //! Nuthatch from the bottom up, on one page: for whoever changes it.
 //!
 //! [base]: ../base/index.html
+//! [base/events]: ../base/events/index.html
 //! [base/hash]: ../base/hash/index.html
 //! [base/settings]: ../base/settings/index.html
 //! [cli]: ../cli/index.html

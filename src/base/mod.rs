@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod credentials;
+pub mod events;
 pub mod hash;
 pub mod key;
 pub mod number;

@@ -1,6 +1,7 @@
 //! One thread's access to the store: what it can do to items.
 
 use crate::base::clock::Now;
+use crate::base::events::{Event, Topics};
 use crate::base::key::Key;
 use crate::base::part::Gap;
 use crate::store::Store;
@@ -102,6 +103,18 @@ impl Lane {
         }
     }
 
+    /// Whether somebody watches one of `topics`.
+    #[inline]
+    #[must_use]
+    pub fn is_watched(&self, topics: Topics) -> bool {
+        self.seat().is_watched(topics)
+    }
+
+    /// Tells watchers of something that this thread has done.
+    pub fn tell(&self, event: Event) {
+        self.seat().tell(event);
+    }
+
     /// Finds an item and lets `read` look at it under its stripe's lock.
     ///
     /// `read` should be short and must not call the store.
@@ -125,7 +138,7 @@ impl Lane {
                     ask_ghost(seat, &mut stripe, key);
                 }
                 drop(stripe);
-                seat.count_miss();
+                count_miss(seat, how);
                 return Fetched::Miss(Miss::Absent);
             }
         };
@@ -140,7 +153,7 @@ impl Lane {
             let dead = stripe.unlink(&table.slabs, fingerprint.bits, found);
             drop(stripe);
             seat.drop_dead(dead);
-            seat.count_miss();
+            count_miss(seat, how);
             return Fetched::Miss(miss);
         }
         let mut words = before;
@@ -315,5 +328,13 @@ impl Lane {
         let moving = store.supply.move_pages(seat, now);
         seat.empty_magazines();
         crawling || moving
+    }
+}
+
+/// A peek at nothing is not a get that found nothing.
+#[inline]
+fn count_miss(seat: Seat<'_>, how: Fetch) {
+    if !how.peek {
+        seat.count_miss();
     }
 }

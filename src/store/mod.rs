@@ -110,6 +110,7 @@ pub use watch::snapshot::{ClassSnapshot, StoreSnapshot};
 pub use write::upload::Upload;
 
 use crate::base::clock::{Expiry, Now};
+use crate::base::events::Events;
 use crate::base::settings::{Automove, CrawlerSettings, StoreSettings};
 use crate::store::counters::ClassSums;
 use crate::store::locks::{Rank, Ranked};
@@ -187,6 +188,12 @@ impl Store {
         let taken = self.taken[id].swap(true, Ordering::Relaxed);
         assert!(!taken, "lane {id} is one thread's only");
         Lane::new(Arc::clone(self), id)
+    }
+
+    /// What there is to tell watchers, of the store and of whoever uses its lanes.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.table.events
     }
 
     /// Changes the memory limit; [`Lane::maintain`] brings memory below a lower one. False if it
@@ -343,6 +350,22 @@ fn pageable(limit: u64, fixed: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::base::key::Key;
+
+    #[test]
+    fn a_peek_at_nothing_is_no_get_that_found_nothing() {
+        let store = Store::new(&StoreSettings::default(), 1).unwrap();
+        let mut lane = store.lane(0);
+        let key = lane.hashed(Key::new(b"nil").unwrap());
+        let mut missed = |peek| {
+            let how = Fetch { touch: None, peek };
+            for _ in 0..1000 {
+                lane.fetch(&key, how, Now::at_second(5), |_| ());
+            }
+            store.table.missed.load(Ordering::Relaxed)
+        };
+        assert_eq!(missed(true), 0);
+        assert!(missed(false) > 500);
+    }
 
     #[test]
     fn an_item_costs_what_the_table_above_says() {

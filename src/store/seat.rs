@@ -1,5 +1,6 @@
-//! A lane's seat at the table: the free chunks that it keeps at hand, and what it counts.
+//! A lane's seat at the table: the free chunks that it keeps at hand, what it counts and tells.
 
+use crate::base::events::{Event, Topics};
 use crate::store::counters::ClassTallies;
 use crate::store::item::{Header, state};
 use crate::store::locks::RankedGuard;
@@ -58,6 +59,17 @@ impl<'a> Seat<'a> {
     pub(crate) fn no_memory(self, class: ClassId) -> StoreError {
         self.tallies(class).out_of_memory.add(1);
         StoreError::OutOfMemory
+    }
+
+    /// Whether somebody watches one of `topics`.
+    #[inline]
+    pub(crate) fn is_watched(self, topics: Topics) -> bool {
+        self.table.events.wants(topics)
+    }
+
+    /// Tells watchers of something that has happened on this lane.
+    pub(crate) fn tell(self, event: Event) {
+        self.table.events.record(self.lane, event);
     }
 
     pub(crate) fn magazines(self) -> RankedGuard<'a, Magazines> {

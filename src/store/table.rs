@@ -1,5 +1,6 @@
 //! What every room works on: the slabs that items lie in, and the stripes that find them there.
 
+use crate::base::events::Events;
 use crate::base::hash::{KeyHash, KeyHasher, Place};
 use crate::base::key::{KEY_LEN_MAX, Key};
 use crate::base::settings::{EvictionPolicy, StoreSettings};
@@ -34,6 +35,8 @@ pub(crate) struct Table {
     pub(crate) stripe_bits: u32,
     pub(crate) hints: Hints,
     pub(crate) hasher: KeyHasher,
+    /// What there is to tell watchers.
+    pub(crate) events: Events,
     pub(crate) cas: bool,
     pub(crate) policy: EvictionPolicy,
     pub(crate) value_len_max: u32,
@@ -68,6 +71,7 @@ impl Table {
             hasher: settings
                 .hash_seed
                 .map_or_else(KeyHasher::random, KeyHasher::with_seed),
+            events: Events::new(lanes),
             cas: settings.cas,
             policy: settings.policy,
             value_len_max: settings.item_size_max,

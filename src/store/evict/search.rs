@@ -25,7 +25,9 @@
 //! `lru` and `lfu` are the same machinery and differ in [`policy`](super::policy) alone.
 
 use crate::base::clock::Now;
+use crate::base::events::{Event, ItemFacts, Topics};
 use crate::base::hash::KeyHash;
+use crate::base::key::KEY_LEN_MAX;
 use crate::store::evict::ghosts::fade_demands;
 use crate::store::evict::pieces::{is_turn_of_pieces, keeps_pieces};
 use crate::store::evict::policy::{Fate, Via, fate, is_always_tried};
@@ -333,6 +335,9 @@ fn count_out_of(seat: Seat<'_>, gone: &Unlinked, cause: Cause, now: Now) {
         tallies.expired_unfetched.add(unfetched);
         return;
     }
+    if seat.is_watched(Topics::EVICTIONS) {
+        tell_of_eviction(seat, gone, now);
+    }
     tallies.evicted.add(1);
     tallies.evicted_unfetched.add(unfetched);
     tallies
@@ -347,6 +352,26 @@ fn count_out_of(seat: Seat<'_>, gone: &Unlinked, cause: Cause, now: Now) {
     if shown.load(Ordering::Relaxed) != idle {
         shown.store(idle, Ordering::Relaxed);
     }
+}
+
+/// Tells watchers of an item whose bytes are there until its chunks are freed.
+#[cold]
+fn tell_of_eviction(seat: Seat<'_>, gone: &Unlinked, now: Now) {
+    let slabs = &seat.table.slabs;
+    let mut buffer = [0; KEY_LEN_MAX];
+    let Some(key) = slabs.key_of(gone.chunk, &mut buffer) else {
+        return;
+    };
+    seat.tell(Event::Eviction {
+        item: ItemFacts {
+            key: key.into(),
+            class: gone.class.0,
+            size: slabs.value_len(gone.chunk, gone.header),
+        },
+        is_fetched: gone.header.has(state::FETCHED),
+        ttl_s: gone.header.expiry().ttl(now),
+        idle_s: gone.header.idle_seconds(now),
+    });
 }
 
 /// Counts an item out by eviction, for page moves.

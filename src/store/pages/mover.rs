@@ -44,6 +44,17 @@ pub(crate) enum Reason {
     Surplus,
 }
 
+impl Reason {
+    /// The number of the class that is to get the page; 0 for the pool.
+    pub(crate) fn target(self) -> u8 {
+        match self {
+            Self::Need(taker) | Self::Balance(taker) => taker.0,
+            Self::Order(order) => order.target.0,
+            Self::Limit | Self::Reserve | Self::Surplus => 0,
+        }
+    }
+}
+
 /// A page that is being emptied.
 #[derive(Debug)]
 pub(crate) struct Drain {

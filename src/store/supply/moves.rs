@@ -11,6 +11,7 @@
 //! item of a size or the index's next piece finds one at once.
 
 use crate::base::clock::{Now, TICKS_PER_SECOND};
+use crate::base::events::{Event, Topics};
 use crate::base::settings::Automove;
 use crate::store::evict::search::{count_eviction, make_room};
 use crate::store::evict::small::{note_fresh, oldest_page};
@@ -119,6 +120,13 @@ impl Supply {
             seat.free_chunk(spare);
         }
         let held = seat.table.slabs.finish_drain(drain.page);
+        if seat.is_watched(Topics::SYSEVENTS) {
+            seat.tell(Event::PageMove {
+                source: drain.class.0,
+                target: drain.reason.target(),
+                is_done: held == 0,
+            });
+        }
         if held > 0 {
             seat.tallies(drain.class).move_busy.add(u64::from(held));
             *self.last_busy.lock() = drain.busy.or(Some(Busy::Arriving));

@@ -2,6 +2,7 @@
 
 use crate::base::clock::{Expiry, Now};
 use crate::base::hash::KeyHash;
+use crate::base::key::Key;
 use crate::base::part::Gap;
 use crate::store::item::{HEADER, Header, Layout, access_at, state};
 use crate::store::outcome::{StoreError, StoreRequest};
@@ -39,6 +40,21 @@ impl Upload {
     #[must_use]
     pub fn missing(&self) -> u32 {
         self.missing
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn request(&self) -> &StoreRequest {
+        &self.request
+    }
+
+    /// Its key, which the caller has kept, with the hash that it had.
+    #[must_use]
+    pub fn hashed<'a>(&self, key: Key<'a>) -> HashedKey<'a> {
+        HashedKey {
+            key,
+            hash: self.hash,
+        }
     }
 
     /// Where the next byte goes.
