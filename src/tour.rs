@@ -16,6 +16,7 @@
 //! [server/budget]: ../server/budget/index.html
 //! [server/connection]: ../server/connection/index.html
 //! [server/maintenance]: ../server/maintenance/index.html
+//! [server/teller]: ../server/teller/index.html
 //! [server/transport]: ../server/transport/index.html
 //! [server/worker]: ../server/worker/index.html
 //! [session]: ../session/index.html

@@ -184,7 +184,7 @@ impl Replay {
         self.nothing_is_left()?;
         let ended = self.talk().ended;
         let right = match how {
-            "close" => ended == Some(Progress::Close),
+            "close" => matches!(ended, Some(Progress::Close | Progress::Quit)),
             "barred" => ended == Some(Progress::Barred { failures: 3 }),
             "shutdown" => ended == Some(Progress::Shutdown { graceful: false }),
             "shutdown graceful" => ended == Some(Progress::Shutdown { graceful: true }),

@@ -32,6 +32,7 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         b"version",
         b"stats ",
         b"quit",
+        b"watch ",
         b"slabs ",
         b"lru ",
         b"lru_crawler ",

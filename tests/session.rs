@@ -151,7 +151,7 @@ fn nothing_is_run_behind_quit() {
         talk.ask(b"version\r\nquit\r\nversion\r\n"),
         "VERSION 1.6.45\r\n"
     );
-    assert_eq!(talk.ended, Some(Progress::Close));
+    assert_eq!(talk.ended, Some(Progress::Quit));
 }
 
 #[test]

@@ -6,10 +6,8 @@ mod common;
 
 use common::{Talk, settings};
 use nuthatch::base::settings::Settings;
-use nuthatch::session::{ConnectionId, Feed, OUTPUT_MAX};
+use nuthatch::session::OUTPUT_MAX;
 use nuthatch::stats::PREFIXES_MAX;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 fn counting_prefixes() -> Talk {
     Talk::new(Settings {
@@ -79,31 +77,6 @@ fn long_prefixes_have_a_bound_of_their_own() {
     let dump = talk.ask(b"stats detail dump\r\n");
     let count = dump.matches("PREFIX ").count();
     assert!((16_000..17_000).contains(&count), "{count}");
-}
-
-#[test]
-fn a_follower_hears_what_others_tell_and_wakes_once_for_it() {
-    let mut talk = Talk::new(settings());
-    let feed = Arc::new(Feed::new(ConnectionId::default(), 8));
-    talk.follow(&feed);
-    assert_eq!(talk.ask(b""), "");
-    let push = |talk: &Talk, range: std::ops::Range<u32>| {
-        for number in range {
-            let line = format!("line {number}\r\n").into_bytes();
-            feed.push(&*talk.shared.host, line.into());
-        }
-    };
-    push(&talk, 0..3);
-    assert_eq!(talk.pokes.load(Ordering::Relaxed), 1);
-    assert_eq!(
-        talk.ask(b"who is there\r\n"),
-        "line 0\r\nline 1\r\nline 2\r\n"
-    );
-    assert_eq!((talk.unused.len(), talk.state_name()), (0, "conn_watch"));
-    push(&talk, 3..20);
-    assert_eq!(talk.pokes.load(Ordering::Relaxed), 2);
-    assert_eq!(talk.ask(b"").lines().count(), 8);
-    assert_eq!(feed.lost(), 9);
 }
 
 /// Stores items whose keys have the same length, in a store with room for all.

@@ -417,6 +417,7 @@ fn operators_do_not_come_by_datagram() {
         "flush_prefix k",
         "cache_memlimit 8",
         "verbosity 1",
+        "watch",
         "slabs reassign 1 2",
         "slabs automove 0",
         "lru mode flat",

@@ -45,6 +45,10 @@ pub struct Settings {
     pub dump_enabled: bool,
     /// Whether `watch` works (`-W` turns it off).
     pub watch_enabled: bool,
+    /// Bytes that wait for one watcher at most; lines above that are skipped.
+    pub watcher_logbuf_size: u32,
+    /// Bytes of a thread's events that are not yet lines; events above that are dropped.
+    pub worker_logbuf_size: u32,
     /// Whether `shutdown` works (`-A`).
     pub shutdown_enabled: bool,
     /// What a connection may speak (`-B`).
@@ -217,10 +221,6 @@ pub struct ShownSettings {
     pub temp_lru: bool,
     /// `-o temporary_ttl`, seconds.
     pub temporary_ttl: u32,
-    /// `-o watcher_logbuf_size`, bytes.
-    pub watcher_logbuf_size: u32,
-    /// `-o worker_logbuf_size`, bytes.
-    pub worker_logbuf_size: u32,
     /// `-o read_buf_mem_limit`, bytes.
     pub read_buf_mem_limit: u64,
     /// `-o track_sizes`.
@@ -286,6 +286,8 @@ impl Default for Settings {
             flush_enabled: true,
             dump_enabled: true,
             watch_enabled: true,
+            watcher_logbuf_size: 256 << 10,
+            worker_logbuf_size: 64 << 10,
             shutdown_enabled: false,
             services: Services::MEMCACHED,
             idle_timeout_s: 0,
@@ -343,8 +345,6 @@ impl Default for ShownSettings {
             warm_max_factor: 2.0,
             temp_lru: false,
             temporary_ttl: 61,
-            watcher_logbuf_size: 256 << 10,
-            worker_logbuf_size: 64 << 10,
             read_buf_mem_limit: 0,
             track_sizes: false,
         }

@@ -32,6 +32,9 @@ const U32: RangeInclusive<u64> = 0..=u32::MAX as u64;
 const KIB: RangeInclusive<u64> = 1..=(u32::MAX >> 10) as u64;
 /// From one datagram to what memcached's clients fetch in practice, in some 24 of them.
 const UDP_REPLY: RangeInclusive<u64> = UDP_REPLY_LEN as u64..=32 << 10;
+/// What watchers' events and lines may take, in KiB: no more than is of use, as each thread and
+/// each watcher has one.
+const LOG_BUFFER: RangeInclusive<u64> = 1..=64 << 10;
 /// Sizes given in MiB.
 const MIB: RangeInclusive<u64> = 0..=1 << 24;
 /// What connections may hold.
@@ -67,6 +70,14 @@ const EFFECTIVE: &[(&str, Apply)] = &[
         Size(CONN_MEMORY, |settings, size| {
             settings.conn_memory = Some(size)
         }),
+    ),
+    (
+        "watcher_logbuf_size",
+        Number(LOG_BUFFER, |s, n| s.watcher_logbuf_size = (n as u32) << 10),
+    ),
+    (
+        "worker_logbuf_size",
+        Number(LOG_BUFFER, |s, n| s.worker_logbuf_size = (n as u32) << 10),
     ),
     (
         "slab_reassign",
@@ -169,14 +180,6 @@ const SHOWN: &[(&str, Apply)] = &[
         Fraction(NO_LIMIT, |settings, r| settings.shown.warm_max_factor = r),
     ),
     ("temporary_ttl", Number(U32, set_temporary_ttl)),
-    (
-        "watcher_logbuf_size",
-        Number(KIB, |s, n| s.shown.watcher_logbuf_size = (n as u32) << 10),
-    ),
-    (
-        "worker_logbuf_size",
-        Number(KIB, |s, n| s.shown.worker_logbuf_size = (n as u32) << 10),
-    ),
     ("slab_sizes", Ignored),
     (
         "slab_chunk_max",

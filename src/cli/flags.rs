@@ -27,6 +27,9 @@ Suboptions of -o, in comma lists, repeatable:
                         request, or without reading their replies [60; 0: never]
   conn_memory=<size>    what clients' requests and unread replies may take together
                         [16m, or 2 % of -m if that is more]
+  watcher_logbuf_size=<KiB>, worker_logbuf_size=<KiB>
+                        lines that wait for one watcher, events of one thread that
+                        wait to become lines; more are dropped [256, 64]
   udp_reply_max=<bytes> longest reply over UDP, up to 32768 [1392: one datagram]
   [no_]lru_crawler      look for expired items in the background [on]
   lru_crawler_sleep=<us>
@@ -37,8 +40,8 @@ Suboptions of -o, in comma lists, repeatable:
   slab_automove_window=<s>
                         pages that are free this long go to the pool [10]
   modern, no_modern     memcached's sets of defaults
-memcached's suboptions about chunks, LRU lists, hash tables and log buffers are accepted,
-shown by `stats settings`, and have no effect.";
+memcached's suboptions about chunks, LRU lists and hash tables are accepted, shown by
+`stats settings`, and have no effect.";
 
 /// The whole command line.
 pub(super) fn command() -> Command {
@@ -241,7 +244,11 @@ fn commands() -> Vec<Arg> {
             'X',
             "refuse what lists keys: dumps, stats detail",
         ),
-        switch("disable-watch", 'W', "refuse watch"),
+        switch(
+            "disable-watch",
+            'W',
+            "refuse watch, which shows keys and clients",
+        ),
         delimiter,
     ]
     .into_iter()

@@ -172,17 +172,18 @@ fn memcacheds_own_suboptions_are_all_accepted_and_noted() {
         panic!("refused");
     };
     assert_eq!(settings.shown.hash_algorithm, "xxh3");
-    assert_eq!(settings.shown.watcher_logbuf_size, 8 << 10);
+    assert_eq!(settings.watcher_logbuf_size, 8 << 10);
+    assert_eq!(settings.worker_logbuf_size, 8 << 10);
     assert_eq!(settings.shown.read_buf_mem_limit, 1 << 20);
     assert!(settings.shown.temp_lru && !settings.store.crawler.on);
     assert!(
         notes.iter().any(|note| note.contains("tail_repair_time")),
         "{notes:?}"
     );
-    assert!(
-        !notes.iter().any(|note| note.contains("modern")),
-        "{notes:?}"
-    );
+    for effective in ["modern", "logbuf"] {
+        let noted = notes.iter().any(|note| note.contains(effective));
+        assert!(!noted, "{notes:?}");
+    }
 }
 
 #[test]

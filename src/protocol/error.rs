@@ -58,6 +58,8 @@ error_lines! {
     TooManyFlushes => "SERVER_ERROR too many flushes pending",
     /// `-W`.
     WatchNotAllowed => "CLIENT_ERROR watch commands not allowed",
+    /// `watch` while as many watch as may.
+    TooManyWatchers => "WATCHER_TOO_MANY log watcher limit reached",
     /// Without `-A`.
     ShutdownNotEnabled => "SERVER_ERROR: shutdown not enabled",
     /// `shutdown` with an unknown word.

@@ -18,6 +18,7 @@
 //! scratch buffer's worth, and is executed from where it was saved before anything more is read.
 
 use crate::base::clock::Now;
+use crate::base::events::{self, CloseReason, Topics};
 use crate::base::part::Gap;
 use crate::server::budget::{Holding, READ_LEN};
 use crate::server::mailbox::Arrival;
@@ -46,10 +47,13 @@ pub(crate) enum Turn {
     /// More to do that no event will announce.
     Again,
     /// It is over.
-    Close,
+    Close(CloseReason),
     /// It is over, and so is the process.
     Shutdown { graceful: bool },
 }
+
+/// It is over because somebody broke a rule, or the transport broke.
+const BROKEN: Turn = Turn::Close(CloseReason::Error);
 
 /// What a read has brought.
 struct Received {
@@ -145,6 +149,17 @@ impl Connection {
         self.listener
     }
 
+    /// Tells watchers that it has come or, where that has a reason, that it goes.
+    pub(crate) fn tell(&self, bench: &Workbench, closed: Option<CloseReason>) {
+        if bench.lane.is_watched(Topics::CONNEVENTS) {
+            let (peer, fd) = (self.entry.peer(), self.transport.fd());
+            bench.lane.tell(match closed {
+                None => events::Event::Opened { peer, fd },
+                Some(reason) => events::Event::Closed { peer, fd, reason },
+            });
+        }
+    }
+
     /// Whether replies wait for the transport.
     pub(crate) fn is_blocked(&self) -> bool {
         self.held.is_some()
@@ -167,12 +182,6 @@ impl Connection {
             None => self.last_active,
         };
         self.midway && progress < since
-    }
-
-    /// Has the client hear what `feed` has for it: stands for a command that does.
-    #[cfg(test)]
-    pub(crate) fn follow(&mut self, feed: Arc<crate::session::Feed>) {
-        self.session.follow(feed);
     }
 
     /// Has the session called at the next turn, whether or not there is input.
@@ -213,9 +222,12 @@ impl Connection {
         let waits = !self.saved.runnable && (self.session.is_midway() || self.saved.has_some());
         self.midway = self.held.is_some() || waits;
         let held = self.held.as_deref();
+        // Of a client that watches and does not read, all that may come to wait counts at once: it
+        // comes from another thread, and there is no turn when it does.
+        let reserved = held.map_or(0, |_| self.session.reserved());
         let now = Holding {
             input: self.saved.bytes.capacity() as u64,
-            output: held.map_or(0, Output::capacity) as u64,
+            output: held.map_or(0, Output::capacity) as u64 + reserved,
             pinned: self.session.uploaded() + held.map_or(0, Output::pinned),
         };
         if now != self.holding {
@@ -246,7 +258,7 @@ impl Connection {
             Sent::All => {}
             Sent::Enough => return Turn::Again,
             Sent::Blocked => return Turn::Wait,
-            Sent::Broken => return Turn::Close,
+            Sent::Broken => return BROKEN,
         }
         if let Some(ending) = self.ending {
             return ending;
@@ -259,9 +271,10 @@ impl Connection {
         };
         match self.send(bench) {
             Sent::All => next,
-            Sent::Broken => Turn::Close,
+            Sent::Broken => BROKEN,
             sent => {
-                self.ending = matches!(next, Turn::Close | Turn::Shutdown { .. }).then_some(next);
+                let is_end = matches!(next, Turn::Close(_) | Turn::Shutdown { .. });
+                self.ending = is_end.then_some(next);
                 if sent == Sent::Enough {
                     Turn::Again
                 } else {
@@ -326,11 +339,13 @@ impl Connection {
         }
         if left > INPUT_MAX {
             // A request longer than the longest: the session let it pass.
-            return (Turn::Close, false);
+            return (BROKEN, false);
         }
         let now = bench.hub.shared.clock.now();
         let received = match self.read(bench, left, share, now) {
-            Ok(received) if received.count == 0 => return (Turn::Close, false),
+            Ok(received) if received.count == 0 => {
+                return (Turn::Close(CloseReason::Normal), false);
+            }
             Ok(received) => received,
             Err(error) => return (after_read_error(&error), false),
         };
@@ -411,11 +426,12 @@ impl Connection {
             Progress::NeedInput if self.transport.is_readable() => Turn::Again,
             Progress::NeedInput => Turn::Wait,
             Progress::Yield | Progress::Full => Turn::Again,
-            Progress::Close => Turn::Close,
+            Progress::Close => BROKEN,
+            Progress::Quit => Turn::Close(CloseReason::Normal),
             Progress::Barred { failures } => {
                 let client = self.entry.origin();
                 warn!("{client}: closed after {failures} failed logins");
-                Turn::Close
+                BROKEN
             }
             Progress::Shutdown { graceful } => Turn::Shutdown { graceful },
         }
@@ -460,7 +476,7 @@ fn after_read_error(error: &io::Error) -> Turn {
     match error.kind() {
         io::ErrorKind::WouldBlock => Turn::Wait,
         io::ErrorKind::Interrupted => Turn::Again,
-        _ => Turn::Close,
+        _ => BROKEN,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::base::settings::UDP_REPLY_LEN;
 use crate::server::address::ListenerInfo;
 use crate::server::roster::SocketEntry;
 use crate::server::workbench::Workbench;
-use crate::session::{Context, Output, answer_datagram};
+use crate::session::{ConnectionId, Context, Output, answer_datagram};
 use log::debug;
 use mio::net::UdpSocket;
 use std::io;
@@ -110,7 +110,10 @@ impl DatagramSocket {
             lane: &mut bench.lane,
             counters,
             now,
-            connection: bench.connection,
+            connection: ConnectionId {
+                fd: self.fd(),
+                ..bench.connection
+            },
         };
         bench.output.limit(usize::MAX, 0);
         let services = self.info.services;

@@ -36,7 +36,7 @@ pub(crate) enum Message {
 ///
 /// The queue has no bound of its own and needs none: an arrival is counted as open before it is
 /// posted, so at most `connections_max` of them exist, one `Trim` waits at a time, one `Poke` for
-/// each feed, and one `Stop` follows.
+/// each watcher, and one `Stop` follows.
 pub(crate) struct Mailbox {
     queue: SegQueue<Message>,
     waker: Waker,

@@ -1,13 +1,13 @@
 //! Sockets, threads and signals: everything that touches the operating system.
 //!
 //! ```text
-//!   main thread            worker 0..N            maintenance
-//!   ┌──────────┐  mailbox  ┌──────────────┐       ┌─────────────────┐
-//!   │ acceptor ├──────────▶│ poll, bench, │       │ clock, store    │
-//!   │          │           │ connections  │       │ background work │
-//!   └────▲─────┘           └──────┬───────┘       └────────┬────────┘
-//!        │ stop, room             │                        │
-//!        └────────────────────── Hub ──────────────────────┘
+//!   main thread            worker 0..N            maintenance           teller
+//!   ┌──────────┐  mailbox  ┌──────────────┐       ┌─────────────────┐   ┌───────────┐
+//!   │ acceptor ├──────────▶│ poll, bench, │       │ clock, store    │   │ events to │
+//!   │          │           │ connections  │       │ background work │   │ watchers  │
+//!   └────▲─────┘           └──────┬───────┘       └────────┬────────┘   └─────┬─────┘
+//!        │ stop, room             │                        │                  │
+//!        └────────────────────── Hub ──────────────────────┴──────────────────┘
 //! ```
 //!
 //! [`Server`] is the part that a test can run inside its own process, as often as it likes.
@@ -30,6 +30,7 @@ mod os;
 pub mod process;
 mod roster;
 mod table;
+mod teller;
 mod transport;
 mod workbench;
 mod worker;
@@ -119,6 +120,7 @@ impl Server {
         };
         let shared = Shared::new(settings, store, clock, Box::new(host));
         shared.logins.replace(users);
+        teller::prepare(&shared);
         let poll = Poll::new().map_err(no_polling)?;
         let Sockets {
             listeners,
@@ -177,12 +179,13 @@ impl Server {
         for mailbox in self.hub.mailboxes.iter() {
             mailbox.post(Message::Stop);
         }
-        let maintenance = spawned.map_err(|error| Failure::os("cannot start a thread", &error));
+        let others = spawned.map_err(|error| Failure::os("cannot start a thread", &error));
         let mut results = vec![accepted];
         results.extend(workers.into_iter().map(join));
-        let maintenance = maintenance?;
-        maintenance.thread().unpark();
-        join(maintenance).map_err(|error| Failure::os("maintenance", &error))?;
+        for thread in others? {
+            thread.thread().unpark();
+            join(thread).map_err(|error| Failure::os("background work", &error))?;
+        }
         let served: io::Result<()> = results.into_iter().collect();
         served.map_err(|error| Failure::os("event polling failed", &error))
     }
@@ -206,11 +209,11 @@ impl Server {
         })
     }
 
-    /// Starts the workers, which it adds to `workers`, and the maintenance thread.
+    /// Starts the workers, which it adds to `workers`, and the threads in the background.
     fn spawn_threads(
         &mut self,
         workers: &mut Vec<JoinHandle<io::Result<()>>>,
-    ) -> io::Result<JoinHandle<io::Result<()>>> {
+    ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
         let shares = self.deal_datagrams();
         for (number, (poll, share)) in self.polls.drain(..).zip(shares).enumerate() {
             let hub = Arc::clone(&self.hub);
@@ -221,10 +224,18 @@ impl Server {
             })?);
         }
         let (hub, started) = (Arc::clone(&self.hub), self.started);
-        spawn("maintenance".into(), move || {
+        let mut others = vec![spawn("maintenance".into(), move || {
             maintenance::run(&hub, started);
             Ok(())
-        })
+        })?];
+        if self.hub.shared.settings.watch_enabled {
+            let hub = Arc::clone(&self.hub);
+            others.push(spawn("teller".into(), move || {
+                teller::run(&hub);
+                Ok(())
+            })?);
+        }
+        Ok(others)
     }
 
     /// Gives the UDP sockets to the workers in turn. One worker for each is enough: a datagram is

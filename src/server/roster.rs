@@ -11,6 +11,7 @@
 //! entry: the time at most once a tick, the state when a request stops halfway or goes on. That a
 //! request is being run is said by the roll alone, in a cache line that only its worker writes to.
 
+use crate::base::events::Peer;
 use crate::stats::SocketReport;
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
@@ -126,6 +127,14 @@ impl SocketEntry {
                 peer: Some(peer), ..
             }) => peer.to_string(),
             _ => "a local client".into(),
+        }
+    }
+
+    /// The other end of a client's socket, for watchers.
+    pub(crate) fn peer(&self) -> Peer {
+        match &self.role {
+            Role::Client(client) => client.peer.map_or(Peer::Local, Peer::Tcp),
+            Role::Listener { .. } | Role::Datagrams { .. } => Peer::Local,
         }
     }
 

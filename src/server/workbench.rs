@@ -43,7 +43,10 @@ impl Workbench {
         Self {
             hub,
             worker,
-            connection: ConnectionId { worker, token: 0 },
+            connection: ConnectionId {
+                worker,
+                ..ConnectionId::default()
+            },
             lane,
             scratch,
             output: Output::default(),

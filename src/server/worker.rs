@@ -17,6 +17,7 @@
 //!    only after the next refusal, so keeping it costs nothing.
 
 use crate::base::clock::TICKS_PER_SECOND;
+use crate::base::events::CloseReason;
 use crate::server::budget::Overdraft;
 use crate::server::connection::{Connection, Turn};
 use crate::server::datagram::DatagramSocket;
@@ -162,10 +163,11 @@ impl Worker {
         );
         let token = self.table.insert(Connection::new(arrival, &self.bench));
         let connection = self.table.get_mut(token).expect("inserted above");
+        connection.tell(&self.bench, None);
         let registry = self.poll.registry();
         if let Err(error) = connection.transport().register(registry, token) {
             debug!("cannot watch a new connection: {error}");
-            self.close(token);
+            self.close(token, CloseReason::Error);
         }
     }
 
@@ -204,6 +206,7 @@ impl Worker {
         };
         let rounds = if alone { ROUNDS_ALONE } else { ROUNDS_SHARED };
         self.bench.connection.token = token.0;
+        self.bench.connection.fd = connection.transport().fd();
         let turn = connection.turn(&mut self.bench, rounds);
         self.midway |= connection.midway;
         match turn {
@@ -212,9 +215,9 @@ impl Worker {
                 connection.queued = true;
                 self.ready.push_back(token);
             }
-            Turn::Close => self.close(token),
+            Turn::Close(reason) => self.close(token, reason),
             Turn::Shutdown { graceful } => {
-                self.close(token);
+                self.close(token, CloseReason::Shutdown);
                 self.hub.stop(graceful);
             }
         }
@@ -239,7 +242,7 @@ impl Worker {
             info!("closing a connection that holds {has} bytes {overdraft}");
             let kicks = &self.hub.shared.server.conn_memory_kicks;
             kicks.fetch_add(1, Ordering::Relaxed);
-            self.close(token);
+            self.close(token, CloseReason::Error);
         }
         true
     }
@@ -276,15 +279,16 @@ impl Worker {
         let registry = self.poll.registry();
         if let Err(error) = connection.transport().watch_writable(registry, token) {
             debug!("cannot watch a connection for writing: {error}");
-            self.close(token);
+            self.close(token, CloseReason::Error);
         }
     }
 
     /// Ends a connection. Closing its descriptor also takes it out of the poll.
-    fn close(&mut self, token: Token) {
+    fn close(&mut self, token: Token, reason: CloseReason) {
         let Some(mut connection) = self.table.remove(token) else {
             return;
         };
+        connection.tell(&self.bench, Some(reason));
         connection.hang_up(&mut self.bench);
         let name = &self.hub.listeners[usize::from(connection.listener())].name;
         debug!(
@@ -320,7 +324,7 @@ impl Worker {
             info!("closing a connection that is idle or stuck");
             let kicks = &self.hub.shared.server.idle_kicks;
             kicks.fetch_add(1, Ordering::Relaxed);
-            self.close(token);
+            self.close(token, CloseReason::IdleTimeout);
         }
     }
 
@@ -350,7 +354,7 @@ impl Worker {
             }
         }
         for token in self.table.tokens() {
-            self.close(token);
+            self.close(token, CloseReason::Shutdown);
         }
         Ok(())
     }
@@ -366,7 +370,7 @@ impl Worker {
         let ended = connection.transport().shutdown_write().is_err();
         // A client that keeps sending keeps raising edges, so one read per edge is enough.
         if ended || connection.discard_input(&mut self.bench) {
-            self.close(token);
+            self.close(token, CloseReason::Shutdown);
         }
     }
 }
@@ -384,10 +388,11 @@ fn datagram_number(token: Token) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::events;
     use crate::base::settings::Settings;
     use crate::server::Server;
     use crate::server::roster::Client;
-    use crate::session::{ConnectionId, Feed};
+    use crate::session::ConnectionId;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::thread;
@@ -397,6 +402,7 @@ mod tests {
         let settings = Settings {
             tcp_port: Some(0),
             threads: 1,
+            watcher_logbuf_size: 2 << 20,
             ..Settings::default()
         };
         let mut server = Server::bind(settings).unwrap();
@@ -416,6 +422,7 @@ mod tests {
         let id = ConnectionId {
             worker: 0,
             token: token.0,
+            ..ConnectionId::default()
         };
         (worker, id, theirs)
     }
@@ -430,41 +437,53 @@ mod tests {
         String::from_utf8(line).unwrap()
     }
 
+    /// Has the client watch.
+    fn watch(worker: &mut Worker, client: &mut UnixStream) {
+        client.write_all(b"watch sysevents\r\n").unwrap();
+        let mut events = Events::with_capacity(1);
+        worker.wait(&mut events, None).unwrap();
+        for event in &events {
+            assert!(worker.note(event.token(), event));
+            worker.serve(event.token(), true);
+        }
+        assert_eq!(read_line(client), "OK\r\n");
+    }
+
+    /// Tells who watches of a page move.
+    fn tell(hub: &Hub, source: u8) {
+        let event = events::Event::PageMove {
+            source,
+            target: 0,
+            is_done: true,
+        };
+        hub.shared.store.events().record(0, event);
+        hub.shared.tell_watchers(&mut vec![]);
+    }
+
     #[test]
     fn a_client_that_says_nothing_is_woken_from_outside() {
-        let (mut worker, id, mut client) = worker();
+        let (mut worker, _, mut client) = worker();
         let hub = Arc::clone(&worker.hub);
-        let feed = Arc::new(Feed::new(id, 4));
-        let connection = worker.table.get_mut(Token(id.token)).unwrap();
-        connection.follow(Arc::clone(&feed));
+        watch(&mut worker, &mut client);
         let thread = thread::spawn(move || worker.run().unwrap());
-        for number in 0..100 {
-            let line = format!("line {number}\r\n");
-            feed.push(&*hub.shared.host, line.clone().into_bytes().into());
-            assert_eq!(read_line(&mut client), line);
+        for source in 1..100 {
+            tell(&hub, source);
+            let line = read_line(&mut client);
+            assert!(line.contains(&format!(" src={source} ")), "{line}");
         }
         // What it says is not heard, and a poke after its end finds nobody.
         client.write_all(b"version\r\n").unwrap();
-        feed.push(&*hub.shared.host, b"last\r\n"[..].into());
-        assert_eq!(read_line(&mut client), "last\r\n");
+        tell(&hub, 100);
+        assert!(read_line(&mut client).contains(" src=100 "));
         drop(client);
-        feed.push(&*hub.shared.host, b"nobody\r\n"[..].into());
+        tell(&hub, 101);
         hub.mailboxes[0].post(Message::Stop);
         thread.join().unwrap();
     }
 
     #[test]
-    fn as_many_pokes_wait_as_there_are_feeds() {
+    fn two_pokes_are_one_turn() {
         let (mut worker, id, _client) = worker();
-        let hub = Arc::clone(&worker.hub);
-        let feed = Feed::new(id, 4);
-        for _ in 0..1000 {
-            feed.push(&*hub.shared.host, b"line\r\n"[..].into());
-        }
-        assert!(matches!(hub.mailboxes[0].take(), Some(Message::Poke(_))));
-        assert!(hub.mailboxes[0].take().is_none());
-        assert_eq!(feed.lost(), 996);
-        // Two pokes are one turn.
         worker.poke(Token(id.token));
         worker.poke(Token(id.token));
         assert_eq!(worker.ready.len(), 1);
@@ -474,14 +493,16 @@ mod tests {
     fn winding_up_ends_at_its_deadline_however_much_waits() {
         let (mut worker, id, mut client) = worker();
         let token = Token(id.token);
-        let feed = Arc::new(Feed::new(id, 4));
-        let host = Arc::clone(&worker.hub);
-        feed.push(&*host.shared.host, vec![b'x'; 2 << 20].into());
+        watch(&mut worker, &mut client);
+        while worker.hub.shared.server_totals().log_watcher_skipped == 0 {
+            (0..100).for_each(|source| tell(&worker.hub, source));
+        }
         let connection = worker.table.get_mut(token).unwrap();
-        connection.follow(feed);
-        connection.poke();
-        connection.turn(&mut worker.bench, 1);
-        assert!(connection.is_blocked(), "the socket does not take all");
+        // Until the socket takes no more.
+        while !connection.is_blocked() {
+            connection.poke();
+            connection.turn(&mut worker.bench, 1);
+        }
         client.set_nonblocking(true).unwrap();
         let mut read_all = || {
             let mut bytes = vec![];

@@ -1,6 +1,7 @@
 //! Commands for operators: statistics, flushing, verbosity, stopping, tuning.
 
 use crate::base::clock::{Expiry, Now};
+use crate::base::events::Topics;
 use crate::base::key::Key;
 use crate::base::settings::CrawlerSettings;
 use crate::protocol::ErrorLine;
@@ -14,6 +15,7 @@ use crate::session::dump::{Cachedump, Dump, Sizes};
 use crate::session::report::{StatLines, report};
 use crate::session::state::{Progress, State, Step};
 use crate::session::stream::Stream;
+use crate::session::watchers::Subscription;
 use crate::session::{Shared, count};
 use crate::store::{Classes, MoveRefusal, TooManyFlushes};
 
@@ -79,14 +81,35 @@ fn detail(call: &mut Call<'_, '_>, request: DetailRequest) -> Step {
     Step::go(State::Request)
 }
 
-/// Answers `watch`, which has nothing to show yet.
-pub(super) fn watch(call: &mut Call<'_, '_>) {
-    let allowed = call.shared().settings.watch_enabled;
-    call.error(if allowed {
-        ErrorLine::Unknown
-    } else {
-        ErrorLine::WatchNotAllowed
-    });
+/// Answers `watch`, and has the client told from then on.
+pub(super) fn watch(call: &mut Call<'_, '_>, topics: Result<Topics, ErrorLine>) -> Step {
+    match subscribe(call, topics) {
+        Ok(subscription) => {
+            call.say(OK);
+            Step::stream(Stream::Watch(subscription))
+        }
+        Err(error) => {
+            call.error(error);
+            Step::go(State::Request)
+        }
+    }
+}
+
+fn subscribe(
+    call: &Call<'_, '_>,
+    topics: Result<Topics, ErrorLine>,
+) -> Result<Subscription, ErrorLine> {
+    let (shared, connection) = (call.shared(), call.context.connection);
+    let settings = &shared.settings;
+    if !settings.watch_enabled {
+        return Err(ErrorLine::WatchNotAllowed);
+    }
+    if call.guest {
+        return Err(ErrorLine::NotOverUdp);
+    }
+    let bytes_max = settings.watcher_logbuf_size as usize;
+    let admitted = shared.watchers.admit(connection, topics?, bytes_max);
+    admitted.ok_or(ErrorLine::TooManyWatchers)
 }
 
 /// Runs any other command for operators.

@@ -22,7 +22,7 @@ use crate::session::receive::{Incoming, receive};
 use crate::session::report::{StatPackets, report};
 use crate::session::state::{Progress, State, Step};
 use crate::session::stream::Stream;
-use crate::session::{Context, Output, Shared, ahead, count};
+use crate::session::{Context, Output, Shared, ahead, count, events};
 use crate::stats::COMPATIBLE_VERSION;
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, Item, PinnedValue, StoreError,
@@ -105,7 +105,7 @@ fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &PacketRequ
         Command::Noop => reply.push_done(out.bytes_mut(), 0),
         Command::Quit => {
             push_success(request, 0, out.bytes_mut());
-            return Step::stop(State::Request, Progress::Close);
+            return Step::stop(State::Request, Progress::Quit);
         }
     }
     Step::go(State::Request)
@@ -143,6 +143,7 @@ fn push_success(request: &PacketRequest<'_>, cas: u64, out: &mut Vec<u8>) {
 /// What a hit leaves behind once the stripe's lock is released.
 struct PacketHit {
     class: ClassId,
+    value_len: u32,
     pinned: Option<PinnedValue>,
 }
 
@@ -170,6 +171,7 @@ fn run_get(context: &mut Context<'_>, request: &PacketRequest<'_>, out: &mut Out
     let counters = context.counters;
     match fetched {
         Fetched::Hit(found) => {
+            events::hit(context, key, found.class, found.value_len);
             match touch {
                 Some(_) => count::touch_hit(counters, found.class),
                 None => count::get_hit(counters, found.class),
@@ -179,6 +181,7 @@ fn run_get(context: &mut Context<'_>, request: &PacketRequest<'_>, out: &mut Out
             }
         }
         Fetched::Miss(miss) => {
+            events::miss(context, key, miss);
             match touch {
                 Some(_) => count::touch_miss(counters, miss),
                 None => count::get_miss(counters, miss),
@@ -209,6 +212,7 @@ fn write_hit(
     );
     let mut found = PacketHit {
         class: item.class(),
+        value_len,
         pinned: None,
     };
     if value_len <= COPY_MAX {
@@ -238,12 +242,14 @@ fn run_touch(
     };
     let hashed = context.lane.hashed(key);
     let found = context.lane.fetch(&hashed, how, context.now, |item| {
-        (item.class(), item.cas(), item.client_flags())
+        let place = (item.class(), item.value_len());
+        (place, item.cas(), item.client_flags())
     });
     let hit = matches!(found, Fetched::Hit(_));
     count::prefix_get(context.shared, key.as_bytes(), hit);
     match found {
-        Fetched::Hit((class, cas, client_flags)) => {
+        Fetched::Hit(((class, value_len), cas, client_flags)) => {
+            events::hit(context, key, class, value_len);
             count::touch_hit(context.counters, class);
             request.reply.push_hit(
                 out,
@@ -256,6 +262,7 @@ fn run_touch(
             );
         }
         Fetched::Miss(miss) => {
+            events::miss(context, key, miss);
             count::touch_miss(context.counters, miss);
             request.reply.push_status(out, Status::NotFound);
         }
@@ -318,7 +325,10 @@ fn run_delete(
 ) {
     count::prefix_delete(context.shared, key.as_bytes());
     let hashed = context.lane.hashed(key);
-    match context.lane.delete(&hashed, request.compare, context.now) {
+    let item = events::before_delete(context, &hashed);
+    let deleted = context.lane.delete(&hashed, request.compare, context.now);
+    events::deleted(context, key, item, deleted);
+    match deleted {
         Deleted::Deleted(class) => {
             count::delete_hit(context.counters, class);
             push_success(request, 0, out);
@@ -351,7 +361,10 @@ fn run_count(context: &mut Context<'_>, request: &PacketRequest<'_>, out: &mut V
         ..Arith::default()
     };
     let hashed = context.lane.hashed(key);
-    let status = match context.lane.arith(&hashed, &how, now) {
+    events::before_change(context, &hashed);
+    let counted = context.lane.arith(&hashed, &how, now);
+    events::counted(context, key, &counted);
+    let status = match counted {
         Ok(Counted::Number {
             value,
             cas,

@@ -12,7 +12,7 @@ use crate::session::call::{Call, INPUT_MAX};
 use crate::session::finish::{ClassicFinish, Finish};
 use crate::session::receive::{Incoming, receive};
 use crate::session::state::{Progress, State, Step};
-use crate::session::{admin, ahead, count, meta, retrieval};
+use crate::session::{admin, ahead, count, events, meta, retrieval};
 use crate::stats::COMPATIBLE_VERSION;
 use crate::store::{Arith, Counted, Deleted, Fetch, Fetched, StoreMode, StoreRequest};
 use memchr::memchr;
@@ -90,9 +90,10 @@ fn execute(call: &mut Call<'_, '_>, request: Request<'_>) -> Step {
         Request::Version => push_version(call.out.bytes_mut(), COMPATIBLE_VERSION),
         Request::Stats(request) => return admin::stats(call, request),
         Request::Admin { request, noreply } => return admin::run(call, request, noreply),
-        Request::Watch => admin::watch(call),
+        Request::Watch(topics) => return admin::watch(call, topics),
         Request::Store(_) | Request::Meta => unreachable!("run_line has taken them"),
-        Request::Quit | Request::Http => return Step::stop(State::Request, Progress::Close),
+        Request::Quit => return Step::stop(State::Request, Progress::Quit),
+        Request::Http => return Step::stop(State::Request, Progress::Close),
     }
     Step::go(State::Request)
 }
@@ -122,7 +123,10 @@ fn store(call: &mut Call<'_, '_>, line: &StoreLine<'_>) -> State {
 fn delete(call: &mut Call<'_, '_>, key: Key<'_>, noreply: bool) {
     count::prefix_delete(call.shared(), key.as_bytes());
     let key = call.context.lane.hashed(key);
-    match call.context.lane.delete(&key, None, call.context.now) {
+    let item = events::before_delete(call.context, &key);
+    let deleted = call.context.lane.delete(&key, None, call.context.now);
+    events::deleted(call.context, key.key, item, deleted);
+    match deleted {
         Deleted::Deleted(class) => {
             count::delete_hit(call.counters(), class);
             call.say_unless(noreply, b"DELETED\r\n");
@@ -142,6 +146,7 @@ fn arith(call: &mut Call<'_, '_>, line: &ArithLine<'_>) {
         down: line.down,
         ..Arith::default()
     };
+    events::before_change(call.context, &key);
     match call.context.lane.arith(&key, &how, call.context.now) {
         Ok(Counted::Number { value, class, .. }) => {
             count::count_hit(call.counters(), class, line.down);
@@ -169,15 +174,19 @@ fn touch(call: &mut Call<'_, '_>, line: &TouchLine<'_>) {
     let found = call
         .context
         .lane
-        .fetch(&key, how, call.context.now, |item| item.class());
+        .fetch(&key, how, call.context.now, |item| {
+            (item.class(), item.value_len())
+        });
     let hit = matches!(found, Fetched::Hit(_));
     count::prefix_get(call.shared(), line.key.as_bytes(), hit);
     match found {
-        Fetched::Hit(class) => {
+        Fetched::Hit((class, value_len)) => {
+            events::hit(call.context, key.key, class, value_len);
             count::touch_hit(call.counters(), class);
             call.say_unless(line.noreply, b"TOUCHED\r\n");
         }
         Fetched::Miss(miss) => {
+            events::miss(call.context, key.key, miss);
             count::touch_miss(call.counters(), miss);
             call.say_unless(line.noreply, NOT_FOUND);
         }

@@ -1,54 +1,69 @@
-//! What other threads have to tell one client: a bounded queue, and a poke when there is something.
+//! What other threads have to tell one client: bytes with a bound, and a poke when there are some.
 //!
-//! Nobody waits for a client. What finds no room in the queue is lost and counted; one poke is on
-//! its way at a time, however much is pushed.
+//! Nobody waits for a client. Whoever tells something asks first whether there is room for it; one
+//! poke is on its way at a time, however much is told.
 
-use crate::session::shared::{ConnectionId, Host};
-use crossbeam::queue::ArrayQueue;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::session::host::{ConnectionId, Host};
+use crossbeam::queue::SegQueue;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Lines on their way to one connection.
+/// What keeping a piece costs besides its bytes, at most: its place in the queue, and what the
+/// allocator adds.
+const PIECE_COST: usize = 64;
+
+/// Bytes on their way to one connection, in pieces that are whole lines.
 #[derive(Debug)]
-pub struct Feed {
+pub(super) struct Feed {
     connection: ConnectionId,
-    lines: ArrayQueue<Box<[u8]>>,
+    pieces: SegQueue<Box<[u8]>>,
+    /// Bytes of the pieces, and their cost.
+    waiting: AtomicUsize,
+    bytes_max: usize,
     /// The connection has been poked and has not looked since.
     poked: AtomicBool,
-    lost: AtomicU64,
 }
 
 impl Feed {
-    /// A feed of `connection` in which at most `lines_max` lines wait.
-    #[must_use]
-    pub fn new(connection: ConnectionId, lines_max: usize) -> Self {
+    /// A feed of `connection` in which at most `bytes_max` bytes wait.
+    pub(super) fn new(connection: ConnectionId, bytes_max: usize) -> Self {
         Self {
             connection,
-            lines: ArrayQueue::new(lines_max.max(1)),
+            pieces: SegQueue::new(),
+            waiting: AtomicUsize::new(0),
+            bytes_max,
             poked: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
         }
     }
 
-    /// Tells the client a line, given with its end, unless too many wait already.
-    pub fn push(&self, host: &dyn Host, line: Box<[u8]>) {
-        if self.lines.push(line).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
-        }
+    /// The most bytes that ever wait.
+    pub(super) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    /// Bytes that the next piece may have. Only one thread may ask and push.
+    pub(super) fn room(&self) -> usize {
+        let taken = self.waiting.load(Ordering::Acquire) + PIECE_COST;
+        self.bytes_max.saturating_sub(taken)
+    }
+
+    /// Tells the client a piece for which there is room.
+    pub(super) fn push(&self, host: &dyn Host, piece: Box<[u8]>) {
+        debug_assert!(piece.len() <= self.room(), "whoever pushes has asked");
+        let cost = piece.len() + PIECE_COST;
+        self.waiting.fetch_add(cost, Ordering::AcqRel);
+        self.pieces.push(piece);
         if !self.poked.swap(true, Ordering::AcqRel) {
             host.poke(self.connection);
         }
     }
 
-    /// Lines that found no room.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// The oldest line, for the connection.
+    /// The oldest piece, for the connection.
     pub(super) fn take(&self) -> Option<Box<[u8]>> {
         // Before the look: what is pushed after it pokes again.
         self.poked.store(false, Ordering::Release);
-        self.lines.pop()
+        let piece = self.pieces.pop()?;
+        let cost = piece.len() + PIECE_COST;
+        self.waiting.fetch_sub(cost, Ordering::AcqRel);
+        Some(piece)
     }
 }

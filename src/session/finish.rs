@@ -10,7 +10,7 @@ use crate::protocol::meta::{
 };
 use crate::protocol::text::reply::CRLF;
 use crate::session::call::Call;
-use crate::session::count;
+use crate::session::{count, events};
 use crate::store::{HashedKey, StoreError, StoreMode, StoreOutcome, Stored};
 
 /// What to answer when a value has come in, or cannot.
@@ -103,6 +103,7 @@ impl Finish<'_> {
             },
         );
         if self.removes_old() {
+            events::before_change(call.context, key);
             call.context.lane.delete(key, None, call.context.now);
         }
         match self {

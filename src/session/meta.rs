@@ -15,7 +15,7 @@ use crate::session::call::Call;
 use crate::session::finish::{Finish, MetaFinish, compare, store_mode, write_key, write_opaque};
 use crate::session::receive::{Incoming, receive};
 use crate::session::state::{State, Step};
-use crate::session::{Context, Output, ahead, count};
+use crate::session::{Context, Output, ahead, count, events};
 use crate::store::{
     Arith, COPY_MAX, ClassId, Counted, Deleted, Fetch, Fetched, HashedKey, Item, MetaDelete,
     MetaFetch, Miss, PinnedValue, StoreMode, StoreRequest,
@@ -90,17 +90,23 @@ fn run_get(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Outpu
     };
     let key = context.lane.hashed(request.key.key());
     let bytes = out.bytes_mut();
-    let read = |item: &mut Item<'_>| write_hit(item, request, now, bytes);
+    let mut value_len = 0;
+    let read = |item: &mut Item<'_>| {
+        value_len = item.value_len();
+        write_hit(item, request, now, bytes)
+    };
     match context.lane.meta_fetch(&key, &how, now, read) {
         Ok(Fetched::Hit(hit)) => {
             count::prefix_get(context.shared, key.key.as_bytes(), !hit.created);
             count_get(context, request, &hit);
+            events::hit_or_created(context, key.key, hit.created, (hit.class, value_len));
             if let Some(pinned) = hit.pinned {
                 out.push_value(pinned);
                 push_end(out.bytes_mut());
             }
         }
         Ok(Fetched::Miss(miss)) => {
+            events::miss(context, key.key, miss);
             count::prefix_get(context.shared, key.key.as_bytes(), false);
             count::get_miss(context.counters, miss);
             if !flags.has(b'q') {
@@ -128,8 +134,9 @@ fn write_hit(item: &mut Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut
     let flags = &request.flags;
     let unchanged = flags.compare.is_some_and(|id| id == item.cas());
     let with_value = flags.has(b'v') && !unchanged;
+    let value_len = item.value_len();
     if with_value {
-        push_value_head(out, u64::from(item.value_len()));
+        push_value_head(out, u64::from(value_len));
     } else {
         push_code(out, Code::Done);
     }
@@ -140,7 +147,7 @@ fn write_hit(item: &mut Item<'_>, request: &MetaRequest<'_>, now: Now, out: &mut
         created: item.created(),
         pinned: None,
     };
-    if with_value && item.value_len() <= COPY_MAX {
+    if with_value && value_len <= COPY_MAX {
         item.copy_value(out);
         push_end(out);
     } else if with_value {
@@ -262,7 +269,12 @@ fn run_delete(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Ve
     };
     let key = context.lane.hashed(request.key.key());
     count::prefix_delete(context.shared, key.key.as_bytes());
-    let code = match meta_delete(context, &key, &how) {
+    let item = events::before_delete(context, &key);
+    let deleted = meta_delete(context, &key, &how);
+    if let (Some(item), Deleted::Deleted(_)) = (item, deleted) {
+        events::meta_deleted(context, key.key, item, &how);
+    }
+    let code = match deleted {
         Deleted::Deleted(class) => {
             if !how.invalidate {
                 count::delete_hit(context.counters, class);
@@ -312,7 +324,10 @@ fn run_arithmetic(
         binary_key: request.key.is_binary(),
     };
     let key = context.lane.hashed(request.key.key());
-    match context.lane.arith(&key, &how, now) {
+    events::before_change(context, &key);
+    let counted = context.lane.arith(&key, &how, now);
+    events::counted(context, key.key, &counted);
+    match counted {
         Ok(Counted::Number {
             value,
             cas,
@@ -375,19 +390,26 @@ fn run_debug(context: &mut Context<'_>, request: &MetaRequest<'_>, out: &mut Vec
         touch: None,
         peek: true,
     };
-    let found = context.lane.fetch(&key, how, now, |item| DebugFacts {
-        ttl: item.expiry().ttl(now),
-        idle_s: item.idle_seconds(),
-        cas: item.cas(),
-        fetched: item.was_fetched(),
-        class: item.class().0,
-        size: u64::from(item.size()),
-        binary_key: item.has_binary_key(),
+    let found = context.lane.fetch(&key, how, now, |item| {
+        let facts = DebugFacts {
+            ttl: item.expiry().ttl(now),
+            idle_s: item.idle_seconds(),
+            cas: item.cas(),
+            fetched: item.was_fetched(),
+            class: item.class().0,
+            size: u64::from(item.size()),
+            binary_key: item.has_binary_key(),
+        };
+        (facts, item.class(), item.value_len())
     });
     count::meta_debug(context.counters);
     match found {
-        Fetched::Hit(facts) => push_debug(out, request.key.key(), &facts),
-        Fetched::Miss(_) => {
+        Fetched::Hit((facts, class, value_len)) => {
+            events::hit(context, key.key, class, value_len);
+            push_debug(out, key.key, &facts);
+        }
+        Fetched::Miss(miss) => {
+            events::miss(context, key.key, miss);
             push_code(out, Code::Miss);
             push_end(out);
         }

@@ -24,7 +24,7 @@
 //! the operator asks for logins, nothing else is understood in any grammar.
 //!
 //! A reply that may be long is a state, too: a `Stream`, which is asked for pieces while there is
-//! room for them.
+//! room for them. That of `watch` has no end: `events` has what is told, and `watchers` to whom.
 //!
 //! A value that is whole in the input never becomes a `Receiving`: it is stored on the spot. What
 //! is missing of one may also be brought past the input, by [`Session::next_read`]. A line of keys
@@ -39,8 +39,10 @@ mod classic;
 mod count;
 mod datagram;
 mod dump;
+mod events;
 mod feed;
 mod finish;
+mod host;
 mod login;
 mod meta;
 mod output;
@@ -51,12 +53,13 @@ mod retrieval;
 mod shared;
 mod state;
 mod stream;
+mod watchers;
 
 pub use call::INPUT_MAX;
 pub use datagram::answer_datagram;
-pub use feed::Feed;
+pub use host::{ConnectionId, Host};
 pub use output::{OUTPUT_MAX, Output};
-pub use shared::{ConnectionId, Context, Host, Shared};
+pub use shared::{Context, Shared};
 pub use state::Progress;
 
 use crate::base::clock::Now;
@@ -72,7 +75,6 @@ use crate::session::stream::{Left, Stream};
 use crate::store::Lane;
 use memchr::memchr;
 use std::mem;
-use std::sync::Arc;
 
 /// Bytes of a value that are worth receiving where they will lie.
 const GAP_MIN: u32 = 8 << 10;
@@ -272,11 +274,6 @@ impl Session {
         }
     }
 
-    /// From now on the client is sent what `feed` has for it, and what it sends is ignored.
-    pub fn follow(&mut self, feed: Arc<Feed>) {
-        self.state = State::Stream(Box::new(Stream::Feed(feed)));
-    }
-
     /// What to read next. For a large value that is coming in it is the value itself: then `gaps`
     /// has been given the places, for at most `most` bytes, and [`filled`](Self::filled) must be
     /// told how many bytes came, before anything else.
@@ -329,6 +326,15 @@ impl Session {
     pub fn uploaded(&self) -> u64 {
         match &self.state {
             State::Receiving(value) => value.received().into(),
+            _ => 0,
+        }
+    }
+
+    /// Bytes that may wait for the client at any time beside its replies: of one that watches.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        match &self.state {
+            State::Stream(stream) => stream.reserved(),
             _ => 0,
         }
     }

@@ -7,10 +7,11 @@
 use crate::base::key::Key;
 use crate::base::number::usize_from;
 use crate::session::call::Call;
-use crate::session::finish::{Finish, Kept, Refusal};
+use crate::session::events;
+use crate::session::finish::{Finish, Refusal};
 use crate::session::receiving::Receiving;
 use crate::session::state::{Progress, State, Step};
-use crate::store::{HashedKey, StoreError, StoreRequest};
+use crate::store::{HashedKey, StoreError, StoreRequest, Upload};
 
 /// A value of this many bytes is better received where it will lie than copied there: that saves
 /// more than another system call costs.
@@ -42,12 +43,14 @@ pub(super) fn receive(call: &mut Call<'_, '_>, incoming: Incoming<'_>) -> State 
         finish,
         ..
     } = &incoming;
+    events::before_change(call.context, key);
     match call
         .context
         .lane
         .put(key, request, &rest[..len], call.context.now)
     {
         Ok(stored) => {
+            events::stored(call.context, key, request, &stored);
             call.at += len + trailer.len();
             finish.stored(call, stored);
             State::Request
@@ -83,8 +86,9 @@ fn receive_slowly(call: &mut Call<'_, '_>, incoming: &Incoming<'_>) -> State {
 
 /// Answers at once and skips the value.
 fn refuse(call: &mut Call<'_, '_>, incoming: &Incoming<'_>, error: StoreError) -> State {
-    let finish = &incoming.finish;
-    finish.refused(call, &incoming.key, refusal(error));
+    let Incoming { key, finish, .. } = incoming;
+    events::refused(call.context, key.key, &incoming.request, error);
+    finish.refused(call, key, refusal(error));
     State::Swallow(u64::from(incoming.value_len) + finish.trailer().len() as u64)
 }
 
@@ -119,6 +123,11 @@ pub(super) fn resume(call: &mut Call<'_, '_>, mut upload: Box<Receiving>) -> Ste
     Step::go(State::Request)
 }
 
+/// The key that a value comes for, as the store knows it.
+fn hashed<'a>(upload: &Upload, key: &'a [u8]) -> HashedKey<'a> {
+    upload.hashed(Key::new(key).expect("it was a key when the upload began"))
+}
+
 /// All of the value is here, and as many bytes as should end it.
 fn complete(call: &mut Call<'_, '_>, upload: Receiving) {
     let ends_well = call.rest().starts_with(upload.trailer);
@@ -128,22 +137,32 @@ fn complete(call: &mut Call<'_, '_>, upload: Receiving) {
         upload.finish.then(|finish| finish.bad_chunk(call));
         return;
     }
+    let (key, request) = (hashed(&upload.inner, &upload.key), *upload.inner.request());
+    events::before_change(call.context, &key);
     match call.context.lane.commit(upload.inner, call.context.now) {
-        Ok(stored) => upload.finish.then(|finish| finish.stored(call, stored)),
-        Err(error) => refuse_late(call, &upload.finish, &upload.key, refusal(error)),
+        Ok(stored) => {
+            events::stored(call.context, &key, &request, &stored);
+            upload.finish.then(|finish| finish.stored(call, stored));
+        }
+        Err(error) => {
+            events::refused(call.context, key.key, &request, error);
+            let refusal = refusal(error);
+            upload
+                .finish
+                .then(|finish| finish.refused(call, &key, refusal));
+        }
     }
 }
 
 /// There is no memory for the next piece.
 fn give_up(call: &mut Call<'_, '_>, upload: Receiving) -> Step {
     let missing = u64::from(upload.inner.missing());
+    let (key, error) = (hashed(&upload.inner, &upload.key), StoreError::OutOfMemory);
+    events::refused(call.context, key.key, upload.inner.request(), error);
     call.context.lane.abandon(upload.inner);
-    refuse_late(call, &upload.finish, &upload.key, Refusal::NoMemoryMidway);
+    let refusal = Refusal::NoMemoryMidway;
+    upload
+        .finish
+        .then(|finish| finish.refused(call, &key, refusal));
     Step::go(State::Swallow(missing + upload.trailer.len() as u64))
-}
-
-fn refuse_late(call: &mut Call<'_, '_>, finish: &Kept, key: &[u8], refusal: Refusal) {
-    let key = Key::new(key).expect("it was a key when the upload began");
-    let key = call.context.lane.hashed(key);
-    finish.then(|finish| finish.refused(call, &key, refusal));
 }

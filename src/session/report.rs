@@ -49,6 +49,7 @@ fn general(shared: &Shared, now: Now) -> General<'_> {
         settings: &shared.settings,
         totals: shared.totals(),
         server: shared.server_totals(),
+        watchers: shared.watchers.count(),
         store: shared.store.snapshot(),
         process: Process {
             pid: shared.host.pid(),

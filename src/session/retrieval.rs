@@ -11,8 +11,8 @@ use crate::protocol::text::keys::{
 };
 use crate::protocol::text::reply::{CRLF, END, ValueHead, push_value_head};
 use crate::session::call::{Call, INPUT_MAX};
-use crate::session::count;
 use crate::session::state::{KeyLine, Progress, State, Step};
+use crate::session::{count, events};
 use crate::store::{COPY_MAX, Fetch, Fetched, HashedKey, Lane, PREFETCH_MAX};
 use memchr::memchr;
 
@@ -265,12 +265,14 @@ fn answer(call: &mut Call<'_, '_>, key: &HashedKey<'_>, line: KeyLine) {
     };
     let (name, now) = (key.key.as_bytes(), call.context.now);
     let bytes = call.out.bytes_mut();
+    let mut value_len = 0; // Not part of what the closure returns: that would be copied.
     let found = call.context.lane.fetch(key, how, now, |item| {
         let head = ValueHead {
             client_flags: item.client_flags(),
             value_len: item.value_len(),
             cas: line.cas.then(|| item.cas()),
         };
+        value_len = head.value_len;
         push_value_head(bytes, name, head);
         if head.value_len > COPY_MAX {
             return (item.class(), Some(item.pin()));
@@ -290,8 +292,10 @@ fn answer(call: &mut Call<'_, '_>, key: &HashedKey<'_>, line: KeyLine) {
                 Some(_) => count::touch_hit(call.counters(), class),
             }
             count::prefix_get(call.shared(), name, true);
+            events::hit(call.context, key.key, class, value_len);
         }
         Fetched::Miss(miss) => {
+            events::miss(call.context, key.key, miss);
             match line.touch {
                 None => count::get_miss(call.counters(), miss),
                 Some(_) => count::touch_miss(call.counters(), miss),

@@ -2,35 +2,15 @@
 
 use crate::base::clock::{Clock, Now};
 use crate::base::credentials::LoginTable;
+use crate::base::events::Record;
 use crate::base::settings::{Settings, ShownSettings};
-use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, SocketReport, Totals};
+use crate::session::host::{ConnectionId, Host};
+use crate::session::watchers::Watchers;
+use crate::stats::{Counters, PrefixStats, ServerCounters, ServerTotals, Totals};
 use crate::store::{Lane, Store};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-
-/// What a session must ask of the process around it.
-pub trait Host: Send + Sync {
-    /// CPU time used so far in microseconds: in the process, and for it in the kernel.
-    fn rusage_us(&self) -> (u64, u64);
-    /// The process's number.
-    fn pid(&self) -> u32;
-    /// The next open sockets above descriptor `fd`, by descriptor, at most `most` of them.
-    fn sockets_after(&self, fd: i32, most: usize) -> Vec<SocketReport>;
-    /// Has the session of `connection` called again soon, with or without input.
-    fn poke(&self, connection: ConnectionId);
-    /// Logs more or less from now on.
-    fn set_verbosity(&self, level: u8);
-}
-
-/// Names one connection, and never its successor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ConnectionId {
-    /// The worker that it is served by.
-    pub worker: usize,
-    /// The worker's name for it.
-    pub token: usize,
-}
 
 /// What all sessions of a process share. Made once by `server`.
 pub struct Shared {
@@ -54,6 +34,8 @@ pub struct Shared {
     pub(super) prefixes: PrefixStats,
     /// What commands have changed that is only shown.
     shown: Mutex<ShownSettings>,
+    /// Who watches.
+    pub(super) watchers: Arc<Watchers>,
     /// What had been counted at the last `stats reset`.
     baseline: Mutex<Baseline>,
 }
@@ -75,6 +57,7 @@ impl Shared {
             server: ServerCounters::default(),
             verbosity: AtomicU8::new(settings.verbosity),
             logins: LoginTable::default(),
+            watchers: Watchers::new(Arc::clone(&store)),
             prefixes: PrefixStats::new(settings.detail_enabled, settings.prefix_delimiter),
             shown: Mutex::new(settings.shown.clone()),
             baseline: Mutex::default(),
@@ -106,6 +89,27 @@ impl Shared {
         *self.baseline.lock() = baseline;
         self.store.reset_counters();
         self.prefixes.clear();
+    }
+
+    /// Whether anybody watches.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watchers.count() > 0
+    }
+
+    /// Tells the watchers what has happened since the last pass. For one thread at a time;
+    /// `records` is its room to work in.
+    pub fn tell_watchers(&self, records: &mut Vec<Record>) {
+        let pass = self.watchers.tell(&*self.host, records);
+        let server = &self.server;
+        for (counter, count) in [
+            (&server.log_worker_dropped, pass.dropped),
+            (&server.log_worker_written, pass.written),
+            (&server.log_watcher_skipped, pass.skipped),
+            (&server.log_watcher_sent, pass.sent),
+        ] {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
     }
 
     /// What is only shown, as it is now.

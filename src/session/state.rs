@@ -15,8 +15,10 @@ pub enum Progress {
     /// Output is above [`OUTPUT_MAX`](crate::session::OUTPUT_MAX): call again, with the rest, when
     /// it has drained.
     Full,
-    /// Flush the output, then close.
+    /// Flush the output, then close: what the client sends makes no sense.
     Close,
+    /// Flush the output, then close: the client wants it.
+    Quit,
     /// The same, and to be logged: too many logins have failed.
     Barred {
         /// How many.

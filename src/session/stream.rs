@@ -12,10 +12,9 @@
 use crate::protocol::text::reply::END;
 use crate::session::call::Call;
 use crate::session::dump::{Cachedump, Dump, Sizes};
-use crate::session::feed::Feed;
 use crate::session::report::StatLines;
+use crate::session::watchers::Subscription;
 use crate::stats::report_conns;
-use std::sync::Arc;
 
 /// Sockets, or prefixes, in one piece. A piece counts as one command.
 const PIECE: usize = 16;
@@ -33,8 +32,8 @@ pub(super) enum Stream {
     Cachedump(Cachedump),
     /// `stats sizes`.
     Sizes(Sizes),
-    /// What others have to tell, without an end.
-    Feed(Arc<Feed>),
+    /// `watch`: what others have to tell, without an end.
+    Watch(Subscription),
 }
 
 /// What a piece leaves to be done.
@@ -56,7 +55,15 @@ impl Stream {
 
     /// Whether it has no end of its own.
     pub(super) fn is_endless(&self) -> bool {
-        matches!(self, Self::Feed(_))
+        matches!(self, Self::Watch(_))
+    }
+
+    /// Bytes that may wait for it at any time.
+    pub(super) fn reserved(&self) -> u64 {
+        match self {
+            Self::Watch(subscription) => subscription.feed().bytes_max() as u64,
+            _ => 0,
+        }
     }
 
     /// Appends the next piece.
@@ -83,9 +90,9 @@ impl Stream {
             Self::Dump(dump) => walked(call, |call| dump.push_piece(call.context, call.out)),
             Self::Cachedump(dump) => walked(call, |call| dump.push_piece(call.context, call.out)),
             Self::Sizes(sizes) => walked(call, |call| sizes.push_piece(call.context, call.out)),
-            Self::Feed(feed) => match feed.take() {
-                Some(line) => {
-                    call.say(&line);
+            Self::Watch(subscription) => match subscription.feed().take() {
+                Some(lines) => {
+                    call.say(&lines);
                     Left::More
                 }
                 None => Left::Later,

@@ -244,6 +244,14 @@ pub struct ServerCounters {
     pub conn_pinned_bytes: AtomicU64,
     /// Connections closed for holding too much.
     pub conn_memory_kicks: AtomicU64,
+    /// Events that found no room on their way to watchers.
+    pub log_worker_dropped: AtomicU64,
+    /// Events that found it.
+    pub log_worker_written: AtomicU64,
+    /// Lines that a watcher was not sent because it reads too slowly.
+    pub log_watcher_skipped: AtomicU64,
+    /// Lines that one was.
+    pub log_watcher_sent: AtomicU64,
 }
 
 /// A reading of [`ServerCounters`].
@@ -277,6 +285,14 @@ pub struct ServerTotals {
     pub conn_pinned_bytes: u64,
     /// Connections closed for holding too much.
     pub conn_memory_kicks: u64,
+    /// Events that found no room on their way to watchers.
+    pub log_worker_dropped: u64,
+    /// Events that found it.
+    pub log_worker_written: u64,
+    /// Lines that a watcher was not sent because it reads too slowly.
+    pub log_watcher_skipped: u64,
+    /// Lines that one was.
+    pub log_watcher_sent: u64,
 }
 
 impl ServerCounters {
@@ -299,6 +315,10 @@ impl ServerCounters {
             conn_output_bytes: get(&self.conn_output_bytes),
             conn_pinned_bytes: get(&self.conn_pinned_bytes),
             conn_memory_kicks: get(&self.conn_memory_kicks),
+            log_worker_dropped: get(&self.log_worker_dropped),
+            log_worker_written: get(&self.log_worker_written),
+            log_watcher_skipped: get(&self.log_watcher_skipped),
+            log_watcher_sent: get(&self.log_watcher_sent),
         }
     }
 
@@ -321,6 +341,10 @@ impl ServerTotals {
             rejected_connections: less(self.rejected_connections, then.rejected_connections),
             idle_kicks: less(self.idle_kicks, then.idle_kicks),
             conn_memory_kicks: less(self.conn_memory_kicks, then.conn_memory_kicks),
+            log_worker_dropped: less(self.log_worker_dropped, then.log_worker_dropped),
+            log_worker_written: less(self.log_worker_written, then.log_worker_written),
+            log_watcher_skipped: less(self.log_watcher_skipped, then.log_watcher_skipped),
+            log_watcher_sent: less(self.log_watcher_sent, then.log_watcher_sent),
             listen_disabled_num: less(self.listen_disabled_num, then.listen_disabled_num),
             time_in_listen_disabled_us: less(
                 self.time_in_listen_disabled_us,
@@ -359,9 +383,11 @@ mod tests {
         let counters = ServerCounters::default();
         counters.curr_connections.store(7, Ordering::Relaxed);
         counters.total_connections.store(9, Ordering::Relaxed);
+        counters.log_watcher_sent.store(3, Ordering::Relaxed);
         let now = counters.read();
         let since = now.since(&now);
         assert_eq!((since.curr_connections, since.total_connections), (7, 0));
+        assert_eq!((now.log_watcher_sent, since.log_watcher_sent), (3, 0));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct General<'a> {
     pub totals: Totals,
     /// What the server counted.
     pub server: ServerTotals,
+    /// Connections that watch.
+    pub watchers: usize,
     /// The store's numbers.
     pub store: StoreSnapshot,
     /// The process.
@@ -172,12 +174,12 @@ impl General<'_> {
             sink.show("lru_maintainer_juggles", 0);
         }
         sink.show("malloc_fails", 0);
-        for name in ["log_worker_dropped", "log_worker_written"] {
-            sink.show(name, 0);
-        }
-        for name in ["log_watcher_skipped", "log_watcher_sent", "log_watchers"] {
-            sink.show(name, 0);
-        }
+        let server = &self.server;
+        sink.show("log_worker_dropped", server.log_worker_dropped);
+        sink.show("log_worker_written", server.log_worker_written);
+        sink.show("log_watcher_skipped", server.log_watcher_skipped);
+        sink.show("log_watcher_sent", server.log_watcher_sent);
+        sink.show("log_watchers", self.watchers);
         sink.show("unexpected_napi_ids", 0);
         sink.show("round_robin_fallback", 0);
     }
@@ -240,6 +242,7 @@ mod tests {
             settings,
             totals,
             server: ServerTotals::default(),
+            watchers: 0,
             store: StoreSnapshot {
                 index_buckets: 1024,
                 ..StoreSnapshot::default()

@@ -131,8 +131,8 @@ fn segments(sink: &mut impl Sink, shown: &ShownSettings) {
 fn logs(sink: &mut impl Sink, settings: &Settings) {
     let shown = &settings.shown;
     sink.show("idle_timeout", settings.idle_timeout_s);
-    sink.show("watcher_logbuf_size", shown.watcher_logbuf_size);
-    sink.show("worker_logbuf_size", shown.worker_logbuf_size);
+    sink.show("watcher_logbuf_size", settings.watcher_logbuf_size);
+    sink.show("worker_logbuf_size", settings.worker_logbuf_size);
     sink.show("read_buf_mem_limit", shown.read_buf_mem_limit);
     sink.show("track_sizes", yes_no(shown.track_sizes));
     sink.show("inline_ascii_response", "no");

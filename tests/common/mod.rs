@@ -4,7 +4,7 @@
 use nuthatch::base::clock::{Clock, Now};
 use nuthatch::base::settings::Settings;
 use nuthatch::session::{
-    ConnectionId, Context, Feed, Host, INPUT_MAX, OUTPUT_MAX, Output, Progress, Session, Shared,
+    ConnectionId, Context, Host, INPUT_MAX, OUTPUT_MAX, Output, Progress, Session, Shared,
 };
 use nuthatch::stats::SocketReport;
 use nuthatch::store::{Lane, Store};
@@ -110,9 +110,9 @@ impl Talk {
         self.ended = None;
     }
 
-    /// Has the client hear what `feed` has for it.
-    pub(crate) fn follow(&mut self, feed: &Arc<Feed>) {
-        self.session.follow(Arc::clone(feed));
+    /// Another connection to the same store: the one that `other` holds, which gets this one.
+    pub(crate) fn swap(&mut self, other: &mut Session) {
+        std::mem::swap(&mut self.session, other);
     }
 
     /// Lets time pass, with the background work that the server would do meanwhile.
@@ -158,7 +158,10 @@ impl Talk {
                 true
             }
             Progress::Full => true,
-            Progress::Close | Progress::Barred { .. } | Progress::Shutdown { .. } => {
+            Progress::Close
+            | Progress::Quit
+            | Progress::Barred { .. }
+            | Progress::Shutdown { .. } => {
                 self.ended = Some(advance.progress);
                 false
             }

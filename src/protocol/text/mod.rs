@@ -7,6 +7,7 @@
 //! for commands.
 
 mod admin;
+pub mod events;
 pub mod keys;
 mod parse;
 pub mod reply;
@@ -18,8 +19,10 @@ pub use parse::parse_line;
 pub use stats::{CachedumpRequest, DetailRequest, Group, StatsRequest, parse_stats_key};
 pub use tokens::{AllTokens, Tokens};
 
+use crate::base::events::Topics;
 use crate::base::key::Key;
 use crate::base::store_mode::StoreMode;
+use crate::protocol::ErrorLine;
 
 /// Bytes without a newline after which a line is hopeless, unless it asks for keys.
 pub const LINE_MAX: usize = 2048;
@@ -46,8 +49,9 @@ pub enum Request<'a> {
     Quit,
     /// `stats` and its groups.
     Stats(StatsRequest),
-    /// `watch`: log lines until the client goes.
-    Watch,
+    /// `watch`: what happens, line by line until the client goes. Its arguments are judged only
+    /// where watching is allowed at all.
+    Watch(Result<Topics, ErrorLine>),
     /// A line that only a browser sends: the connection is not ours.
     Http,
     /// `mg`, `ms`, `md`, `ma`, `mn`, `me`: the meta grammar's business.

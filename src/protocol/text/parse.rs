@@ -5,6 +5,7 @@ use crate::base::number::parse_clamped;
 use crate::base::store_mode::StoreMode;
 use crate::protocol::meta::is_meta_line;
 use crate::protocol::text::admin::parse_admin;
+use crate::protocol::text::events::parse_watch;
 use crate::protocol::text::keys::trim_cr;
 use crate::protocol::text::stats::parse_stats;
 use crate::protocol::text::tokens::{Tokens, client_flags, exptime, unsigned, unsigned64};
@@ -53,7 +54,7 @@ pub fn parse_line(line: &[u8]) -> Result<Request<'_>, Rejection> {
             .map_err(Rejection::aloud),
         b"version" => Ok(Request::Version),
         b"quit" => Ok(Request::Quit),
-        b"watch" => Ok(Request::Watch),
+        b"watch" => Ok(Request::Watch(parse_watch(tokens))),
         _ => parse_admin(verb, tokens),
     }
 }
