@@ -22,6 +22,7 @@
 //! [session]: ../session/index.html
 //! [stats]: ../stats/index.html
 //! [stats/counters]: ../stats/counters/index.html
+//! [stats/general]: ../stats/general/index.html
 //! [store]: ../store/index.html
 //! [store/evict]: ../store/evict/index.html
 //! [store/evict/policy]: ../store/evict/policy/index.html

@@ -117,7 +117,7 @@ fn tell_settings(settings: &Settings) {
         automove: store.automove,
         automove_window_s: store.automove_window_s,
         crawler: settings.store.crawler,
-        shown: &settings.shown,
+        shown: settings.shown.clone(),
     };
     report_settings(&mut SettingLines, settings, adjusted);
 }

@@ -6,15 +6,14 @@ use crate::protocol::text::Group;
 use crate::protocol::text::reply::push_stat;
 use crate::session::shared::Shared;
 use crate::stats::{Adjusted, General, Process, Sink};
-use crate::stats::{report_eviction, report_items, report_settings, report_slabs};
+use crate::stats::{report_eviction, report_general, report_items, report_settings, report_slabs};
 use std::sync::atomic::Ordering;
 
 /// Writes a group.
 pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Sink) {
     match group {
-        Group::General => general(shared, now).report(sink),
+        Group::General => report_general(sink, &general(shared, now)),
         Group::Settings => {
-            let shown = shared.shown();
             let adjusted = Adjusted {
                 verbosity: shared.verbosity.load(Ordering::Relaxed),
                 detail: shared.prefixes.is_on(),
@@ -22,7 +21,7 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
                 automove: shared.store.automove(),
                 automove_window_s: shared.store.automove_window_s(),
                 crawler: shared.store.crawler(),
-                shown: &shown,
+                shown: shared.shown(),
             };
             report_settings(sink, &shared.settings, adjusted);
         }
@@ -43,10 +42,10 @@ pub(super) fn report(shared: &Shared, group: Group, now: Now, sink: &mut impl Si
     }
 }
 
-fn general(shared: &Shared, now: Now) -> General<'_> {
+fn general(shared: &Shared, now: Now) -> General {
     let (user_us, system_us) = shared.host.rusage_us();
     General {
-        settings: &shared.settings,
+        settings: shared.settings.clone(),
         totals: shared.totals(),
         server: shared.server_totals(),
         watchers: shared.watchers.count(),

@@ -2,6 +2,7 @@
 
 use crate::base::clock::{Now, TICKS_PER_SECOND};
 use crate::stats::Sink;
+use crate::stats::entry::{Stat, report};
 
 /// One open socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,21 +21,47 @@ pub struct SocketReport {
     pub last_active: u64,
 }
 
+/// A socket at a moment.
+#[derive(Clone, Debug)]
+pub struct SocketReading {
+    socket: SocketReport,
+    now: Now,
+}
+
+type Line = Stat<SocketReading>;
+
+/// The lines of a socket, in order.
+pub static CONN_STATS: &[Line] = &[
+    Line::fact("UDP", "text", |_| "UDP".into())
+        .means("Marks a UDP socket.")
+        .when("of UDP sockets", |it| it.socket.is_udp),
+    Line::fact("addr", "text", |it| it.socket.address.clone().into())
+        .means("Who is at the other end; of a socket that waits for anybody, where it does."),
+    Line::fact("listen_addr", "text", |it| {
+        it.socket.listen_address.clone().unwrap_or_default().into()
+    })
+    .means("What the other end is connected to.")
+    .when("where there is another end", |it| {
+        it.socket.listen_address.is_some()
+    }),
+    Line::fact("state", "text", |it| it.socket.state.into())
+        .means("memcached's name of what it is doing."),
+    Line::gauge("secs_since_last_cmd", "seconds", |it| {
+        let then_s = it.socket.last_active / TICKS_PER_SECOND;
+        it.now.seconds().saturating_sub(then_s).into()
+    })
+    .means("Time since anything was received, or since it was opened.")
+    .advice("`-o idle_timeout=` closes those that are idle for longer."),
+];
+
 /// Writes the report.
 pub fn report_conns(sink: &mut impl Sink, sockets: &[SocketReport], now: Now) {
     for socket in sockets {
-        let fd = socket.fd;
-        if socket.is_udp {
-            sink.stat(&format!("{fd}:UDP"), "UDP");
-        }
-        sink.stat(&format!("{fd}:addr"), &socket.address);
-        if let Some(address) = &socket.listen_address {
-            sink.stat(&format!("{fd}:listen_addr"), address);
-        }
-        sink.stat(&format!("{fd}:state"), socket.state);
-        let then_s = socket.last_active / TICKS_PER_SECOND;
-        let idle_s = now.seconds().saturating_sub(then_s);
-        sink.show(&format!("{fd}:secs_since_last_cmd"), idle_s);
+        let reading = SocketReading {
+            socket: socket.clone(),
+            now,
+        };
+        report(sink, &format!("{}:", socket.fd), CONN_STATS, &reading);
     }
 }
 

@@ -51,16 +51,17 @@ impl<T> PerClass<T> {
 ///
 /// Adding a statistic is one line in a list below. Field, sum and difference cannot drift apart
 /// because nobody writes them. `per class` adds a list of another such struct for each slab class.
+/// A field is named as its line in the reports, whose tables say what it means.
 macro_rules! counters {
     (
         $(#[$meta:meta])* $live:ident, $total:ident
-        { $($(#[$doc:meta])+ $name:ident),+ $(,)? }
+        { $($name:ident),+ $(,)? }
         $(per class $each:ident, $each_total:ident)?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Default)]
         pub struct $live {
-            $($(#[$doc])+ pub $name: Counter,)+
+            $(#[doc = concat!("Shown as `", stringify!($name), "`.")] pub $name: Counter,)+
             $(/// By slab class.
             pub classes: PerClass<$each>,)?
         }
@@ -68,9 +69,11 @@ macro_rules! counters {
         #[doc = concat!("Sums of [`", stringify!($live), "`].")]
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct $total {
-            $($(#[$doc])+ pub $name: u64,)+
+            $(#[doc = concat!("Shown as `", stringify!($name), "`.")] pub $name: u64,)+
             $(/// By slab class.
-            pub classes: PerClass<$each_total>,)?
+            pub classes: PerClass<$each_total>,
+            /// Over all classes.
+            pub all: $each_total,)?
         }
 
         impl $total {
@@ -81,6 +84,7 @@ macro_rules! counters {
                     let each: &PerClass<$each> = &live.classes;
                     for (total, live) in self.classes.0.iter_mut().zip(each.0.iter()) {
                         total.add(live);
+                        self.all.add(live);
                     }
                 )?
             }
@@ -97,6 +101,7 @@ macro_rules! counters {
                     for (total, then) in self.classes.0.iter_mut().zip(each.0.iter()) {
                         *total = total.clone().since(then);
                     }
+                    self.all = self.all.since(&then.all);
                 )?
                 self
             }
@@ -108,21 +113,13 @@ counters! {
     /// What one worker has done with items of one slab class.
     #[repr(align(64))] // One cache line: a hit dirties no more than this.
     ClassCounters, ClassTotals {
-        /// Keys found by a get.
         get_hits,
-        /// Values that came in for storing.
         cmd_set,
-        /// Keys found by touch, gat and their like.
         touch_hits,
-        /// Items deleted.
         delete_hits,
-        /// Numbers added to.
         incr_hits,
-        /// Numbers subtracted from.
         decr_hits,
-        /// Compare-and-swaps that stored.
         cas_hits,
-        /// Compare-and-swaps that met another version.
         cas_badval,
     }
 }
@@ -134,41 +131,23 @@ counters! {
     /// counted again: `cmd_get` is `get_hits + get_misses`, and so is `cmd_touch`.
     #[repr(align(128))] // Two cache lines: no worker's write evicts a neighbour's counters.
     Counters, Totals {
-        /// Network bytes received.
         bytes_read,
-        /// Network bytes sent.
         bytes_written,
-        /// Times a connection gave way to others.
         conn_yields,
-        /// Keys not found, or found dead, by a get.
         get_misses,
-        /// Lookups that found an item whose time was over.
         get_expired,
-        /// Lookups that found a flushed item.
         get_flushed,
-        /// Keys not found by touch, gat and their like.
         touch_misses,
-        /// Deletes of nothing.
         delete_misses,
-        /// Increments of nothing.
         incr_misses,
-        /// Decrements of nothing.
         decr_misses,
-        /// Compare-and-swaps of nothing.
         cas_misses,
-        /// Flush commands, refused ones too.
         cmd_flush,
-        /// The same for `flush_prefix`.
         cmd_flush_prefix,
-        /// `me` commands.
         cmd_meta,
-        /// Values over the item size limit.
         store_too_large,
-        /// Values without memory to hold them.
         store_no_memory,
-        /// Attempts to log in.
         auth_cmds,
-        /// Failed ones.
         auth_errors,
     }
     per class ClassCounters, ClassTotals
@@ -193,165 +172,110 @@ impl Totals {
         }
         totals
     }
+}
 
-    /// The sum over all classes.
-    #[must_use]
-    pub fn all_classes(&self) -> ClassTotals {
-        let mut all = ClassTotals::default();
-        for class in self.classes.0.iter() {
-            all.get_hits += class.get_hits;
-            all.cmd_set += class.cmd_set;
-            all.touch_hits += class.touch_hits;
-            all.delete_hits += class.delete_hits;
-            all.incr_hits += class.incr_hits;
-            all.decr_hits += class.decr_hits;
-            all.cas_hits += class.cas_hits;
-            all.cas_badval += class.cas_badval;
+/// Declares numbers that several threads add to, and a reading of them.
+///
+/// Of a `counter` a reading is what has been counted since a baseline; a `state` is as it is.
+macro_rules! shared_counters {
+    (
+        $(#[$meta:meta])* $numbers:ident, $reading:ident {
+            counters { $($(#[$counter_doc:meta])* $counter:ident),+ $(,)? }
+            states { $($(#[$state_doc:meta])* $state:ident),+ $(,)? }
         }
-        all
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Default)]
+        pub struct $numbers {
+            $($(#[$counter_doc])* pub $counter: AtomicU64,)+
+            $($(#[$state_doc])* pub $state: AtomicU64,)+
+        }
+
+        #[doc = concat!("A reading of [`", stringify!($numbers), "`].")]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $reading {
+            $($(#[$counter_doc])* pub $counter: u64,)+
+            $($(#[$state_doc])* pub $state: u64,)+
+        }
+
+        impl $numbers {
+            /// The present values.
+            #[must_use]
+            pub fn read(&self) -> $reading {
+                $reading {
+                    $($counter: self.$counter.load(Ordering::Relaxed),)+
+                    $($state: self.$state.load(Ordering::Relaxed),)+
+                }
+            }
+        }
+
+        impl $reading {
+            /// Counts since `then`; what is a state and no count stays.
+            #[must_use]
+            pub fn since(self, then: &Self) -> Self {
+                Self {
+                    $($counter: self.$counter.saturating_sub(then.$counter),)+
+                    $($state: self.$state,)+
+                }
+            }
+        }
+    };
+}
+
+shared_counters! {
+    /// Numbers about sockets, kept by `server`; several threads add to them.
+    #[repr(align(128))] // Connections that come and go do not evict what every request reads.
+    ServerCounters, ServerTotals {
+        counters {
+            /// Sockets opened.
+            total_connections,
+            /// Connections refused at the limit.
+            rejected_connections,
+            /// Connections closed for idleness, or for being stuck.
+            idle_kicks,
+            /// Connections closed for holding too much.
+            conn_memory_kicks,
+            /// Times the listeners were paused.
+            listen_disabled_num,
+            /// Microseconds they were.
+            time_in_listen_disabled_us,
+            /// Events that found no room on their way to watchers.
+            log_worker_dropped,
+            /// Events that found it.
+            log_worker_written,
+            /// Lines that a watcher was not sent because it reads too slowly.
+            log_watcher_skipped,
+            /// Lines that one was.
+            log_watcher_sent,
+        }
+        states {
+            /// Open sockets, listeners included.
+            curr_connections,
+            /// The most of them at once.
+            connection_structures,
+            /// 1 while accepting.
+            accepting,
+            /// Read buffers allocated.
+            read_buf_count,
+            /// Their bytes.
+            read_buf_bytes,
+            /// Bytes that connections hold of what they received and did not run.
+            conn_input_bytes,
+            /// Bytes of replies that connections hold because nobody reads them.
+            conn_output_bytes,
+            /// Bytes of values that connections are in the middle of.
+            conn_pinned_bytes,
+        }
     }
-}
-
-/// Numbers about sockets, kept by `server`; several threads add to them.
-#[repr(align(128))] // Connections that come and go do not evict what every request reads.
-#[derive(Debug, Default)]
-pub struct ServerCounters {
-    /// Open sockets, listeners included.
-    pub curr_connections: AtomicU64,
-    /// Sockets ever opened.
-    pub total_connections: AtomicU64,
-    /// Connections refused at the limit.
-    pub rejected_connections: AtomicU64,
-    /// Connection objects ever allocated.
-    pub connection_structures: AtomicU64,
-    /// Connections closed for idleness, or for being stuck.
-    pub idle_kicks: AtomicU64,
-    /// Times the listeners were paused.
-    pub listen_disabled_num: AtomicU64,
-    /// Microseconds they were.
-    pub time_in_listen_disabled_us: AtomicU64,
-    /// 1 while accepting.
-    pub accepting: AtomicU64,
-    /// Read buffers allocated.
-    pub read_buf_count: AtomicU64,
-    /// Their bytes.
-    pub read_buf_bytes: AtomicU64,
-    /// Bytes that connections hold of what they received and did not run.
-    pub conn_input_bytes: AtomicU64,
-    /// Bytes of replies that connections hold because nobody reads them.
-    pub conn_output_bytes: AtomicU64,
-    /// Bytes of values that connections are in the middle of.
-    pub conn_pinned_bytes: AtomicU64,
-    /// Connections closed for holding too much.
-    pub conn_memory_kicks: AtomicU64,
-    /// Events that found no room on their way to watchers.
-    pub log_worker_dropped: AtomicU64,
-    /// Events that found it.
-    pub log_worker_written: AtomicU64,
-    /// Lines that a watcher was not sent because it reads too slowly.
-    pub log_watcher_skipped: AtomicU64,
-    /// Lines that one was.
-    pub log_watcher_sent: AtomicU64,
-}
-
-/// A reading of [`ServerCounters`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ServerTotals {
-    /// Open sockets, listeners included.
-    pub curr_connections: u64,
-    /// Sockets opened.
-    pub total_connections: u64,
-    /// Connections refused at the limit.
-    pub rejected_connections: u64,
-    /// Connection objects ever allocated.
-    pub connection_structures: u64,
-    /// Connections closed for idleness, or for being stuck.
-    pub idle_kicks: u64,
-    /// Times the listeners were paused.
-    pub listen_disabled_num: u64,
-    /// Microseconds they were.
-    pub time_in_listen_disabled_us: u64,
-    /// 1 while accepting.
-    pub accepting: u64,
-    /// Read buffers allocated.
-    pub read_buf_count: u64,
-    /// Their bytes.
-    pub read_buf_bytes: u64,
-    /// Bytes that connections hold of what they received and did not run.
-    pub conn_input_bytes: u64,
-    /// Bytes of replies that connections hold because nobody reads them.
-    pub conn_output_bytes: u64,
-    /// Bytes of values that connections are in the middle of.
-    pub conn_pinned_bytes: u64,
-    /// Connections closed for holding too much.
-    pub conn_memory_kicks: u64,
-    /// Events that found no room on their way to watchers.
-    pub log_worker_dropped: u64,
-    /// Events that found it.
-    pub log_worker_written: u64,
-    /// Lines that a watcher was not sent because it reads too slowly.
-    pub log_watcher_skipped: u64,
-    /// Lines that one was.
-    pub log_watcher_sent: u64,
 }
 
 impl ServerCounters {
-    /// The present values.
-    #[must_use]
-    pub fn read(&self) -> ServerTotals {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ServerTotals {
-            curr_connections: get(&self.curr_connections),
-            total_connections: get(&self.total_connections),
-            rejected_connections: get(&self.rejected_connections),
-            connection_structures: get(&self.connection_structures),
-            idle_kicks: get(&self.idle_kicks),
-            listen_disabled_num: get(&self.listen_disabled_num),
-            time_in_listen_disabled_us: get(&self.time_in_listen_disabled_us),
-            accepting: get(&self.accepting),
-            read_buf_count: get(&self.read_buf_count),
-            read_buf_bytes: get(&self.read_buf_bytes),
-            conn_input_bytes: get(&self.conn_input_bytes),
-            conn_output_bytes: get(&self.conn_output_bytes),
-            conn_pinned_bytes: get(&self.conn_pinned_bytes),
-            conn_memory_kicks: get(&self.conn_memory_kicks),
-            log_worker_dropped: get(&self.log_worker_dropped),
-            log_worker_written: get(&self.log_worker_written),
-            log_watcher_skipped: get(&self.log_watcher_skipped),
-            log_watcher_sent: get(&self.log_watcher_sent),
-        }
-    }
-
     /// Bytes of requests and replies that connections hold.
     #[inline]
     #[must_use]
     pub fn conn_memory(&self) -> u64 {
         let input = self.conn_input_bytes.load(Ordering::Relaxed);
         input + self.conn_output_bytes.load(Ordering::Relaxed)
-    }
-}
-
-impl ServerTotals {
-    /// Counts since `then`; what is a state and no count stays.
-    #[must_use]
-    pub fn since(self, then: &Self) -> Self {
-        let less = |now: u64, then: u64| now.saturating_sub(then);
-        Self {
-            total_connections: less(self.total_connections, then.total_connections),
-            rejected_connections: less(self.rejected_connections, then.rejected_connections),
-            idle_kicks: less(self.idle_kicks, then.idle_kicks),
-            conn_memory_kicks: less(self.conn_memory_kicks, then.conn_memory_kicks),
-            log_worker_dropped: less(self.log_worker_dropped, then.log_worker_dropped),
-            log_worker_written: less(self.log_worker_written, then.log_worker_written),
-            log_watcher_skipped: less(self.log_watcher_skipped, then.log_watcher_skipped),
-            log_watcher_sent: less(self.log_watcher_sent, then.log_watcher_sent),
-            listen_disabled_num: less(self.listen_disabled_num, then.listen_disabled_num),
-            time_in_listen_disabled_us: less(
-                self.time_in_listen_disabled_us,
-                then.time_in_listen_disabled_us,
-            ),
-            ..self
-        }
     }
 }
 
@@ -366,15 +290,12 @@ mod tests {
         b.get_misses.add(3);
         b.class(ClassId(5)).get_hits.add(1);
         let baseline = Totals::sum([&a, &b]);
-        assert_eq!(
-            (baseline.get_misses, baseline.all_classes().get_hits),
-            (5, 1)
-        );
+        assert_eq!((baseline.get_misses, baseline.all.get_hits), (5, 1));
 
         a.get_misses.add(1);
         a.class(ClassId(5)).get_hits.add(4);
         let since = Totals::sum([&a, &b]).since(&baseline);
-        assert_eq!((since.get_misses, since.all_classes().get_hits), (1, 4));
+        assert_eq!((since.get_misses, since.all.get_hits), (1, 4));
         assert_eq!(since.classes.of(ClassId(5)).get_hits, 4);
     }
 

@@ -2,10 +2,22 @@
 //!
 //! A report writes names and values to a [`Sink`]; whether they become `STAT` lines or packets is
 //! the sink's business. Values have no spaces and are never empty: readers split at spaces.
+//!
+//! ```text
+//!   counters ─┐
+//!   store     ├─▶ a reading ─▶ its table: name, kind, unit, meaning, value ─▶ Sink
+//!   settings ─┘                    └─▶ catalog() ─▶ STATS.md
+//! ```
+//!
+//! Each line of a report is described once, in the table of its report. STATS.md and the test that
+//! wants every counter to move read the same tables, through [`catalog()`].
 
+mod catalog;
+mod class;
 mod conns;
 mod counters;
 mod detail;
+mod entry;
 mod eviction;
 mod general;
 mod items;
@@ -13,17 +25,20 @@ mod settings;
 mod sizes;
 mod slabs;
 
-pub use conns::{SocketReport, report_conns};
+pub use catalog::{Chapter, catalog};
+pub use class::ClassReading;
+pub use conns::{CONN_STATS, SocketReading, SocketReport, report_conns};
 pub use counters::{
     ClassCounters, ClassTotals, Counter, Counters, PerClass, ServerCounters, ServerTotals, Totals,
 };
 pub use detail::{PREFIXES_MAX, PrefixStats, Recorded};
-pub use eviction::report_eviction;
-pub use general::{General, Process};
-pub use items::report_items;
-pub use settings::{Adjusted, report_settings};
+pub use entry::{About, Fixed, Kind, Stat, Value};
+pub use eviction::{EVICTION_STATS, POLICY_STATS, report_eviction};
+pub use general::{General, Process, general_stats, report_general};
+pub use items::{ITEM_STATS, report_items};
+pub use settings::{Adjusted, SettingsReading, report_settings, settings_stats};
 pub use sizes::SizeHistogram;
-pub use slabs::report_slabs;
+pub use slabs::{SLAB_STATS, SLAB_SUM_STATS, SlabSums, report_slabs};
 
 use std::fmt::Display;
 
@@ -42,10 +57,6 @@ pub trait Sink {
     {
         self.stat(name, &value.to_string());
     }
-}
-
-fn yes_no(value: bool) -> &'static str {
-    if value { "yes" } else { "no" }
 }
 
 #[cfg(test)]
