@@ -1,24 +1,32 @@
 //! memcached's command line: the only place that knows a flag's name.
 //!
 //! ```text
-//!   arguments ─clap (flags)─▶ words ─here─▶ Settings + notes, a text to print, or a Failure
+//!   file ─────────┐
+//!   environment ──┼─clap (flags)─▶ given ─here─▶ Settings + notes, a text to print, or a Failure
+//!   arguments ────┘
 //! ```
 //!
-//! Clap splits the arguments as `getopt` does. What the words mean, and what is wrong with them,
-//! is said here, in one sentence that names the flag and the value.
+//! Clap splits the arguments as `getopt` does, and those of the file and the environment too. What
+//! the words mean, and what is wrong with them, is said here, in one sentence that names the flag
+//! and the value; it begins with where they stand, if that is not the command line.
 
 mod extended;
+mod file;
 mod flags;
+mod given;
+mod print;
 
+pub use given::OPTIONS_VARIABLE;
+
+use self::given::Given;
 use crate::base::services::Services;
 use crate::base::settings::Settings;
 use crate::server::{EXIT_USAGE, Failure, ListenSpec, process};
-use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::env;
 use std::ffi::OsString;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 /// The line that `-V` prints and `-h` begins with.
@@ -69,42 +77,79 @@ pub enum Action {
         /// Remarks to log first: options without effect, limits adjusted.
         notes: Vec<String>,
     },
+    /// Find out whether a server could start, and say so.
+    Check {
+        /// With these settings.
+        settings: Box<Settings>,
+        /// Remarks to print first.
+        notes: Vec<String>,
+    },
 }
 
-/// Understands the command line; `arguments` begins with the program's name.
+/// Understands the command line; `arguments` begins with the program's name, and `options` is the
+/// value of [`OPTIONS_VARIABLE`].
 ///
 /// # Errors
 /// A sentence for the operator and memcached's exit code for the mistake.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Action, Failure> {
-    let mut command = flags::command();
-    let matches = command
-        .try_get_matches_from_mut(arguments)
-        .map_err(|error| usage_failure(&error))?;
-    if matches.get_flag("help") {
-        return Ok(Action::Print(
-            command.render_help().to_string().trim_end().into(),
-        ));
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    options: Option<OsString>,
+) -> Result<Action, Failure> {
+    let arguments = given::on_command_line(arguments)?;
+    let asks = |id: &str| arguments.iter().any(|given| given.id == id);
+    if let Some(text) = information(asks) {
+        return Ok(Action::Print(text));
     }
-    if matches.get_flag("version") {
-        return Ok(Action::Print(VERSION_LINE.into()));
-    }
-    if matches.get_flag("license") {
-        return Ok(Action::Print(format!("{VERSION_LINE}\n\n{LICENSE}")));
-    }
-    refuse_unsupported(&matches)?;
-    let mut reader = Reader {
-        matches: &matches,
-        settings: Settings::default(),
-        notes: vec![],
+    let (prints, checks) = (asks("print-config"), asks("check"));
+    let environment = given::in_environment(options)?;
+    let mut notes = vec![];
+    let mut paths = arguments.iter().chain(&environment);
+    let file = match paths.rfind(|given| given.id == "config") {
+        Some(path) => given::in_file(
+            Path::new(path.value.as_deref().unwrap_or_default()),
+            &mut notes,
+        )
+        .map_err(|failure| path.origin.blame(failure))?,
+        None => vec![],
     };
-    reader.network()?;
-    reader.process()?;
-    reader.store()?;
-    reader.extended()?;
-    Ok(Action::Run {
-        settings: Box::new(reader.settings),
-        notes: reader.notes,
+    let given = given::layered([file, environment, arguments]);
+    let settings = Box::new(understand(&given, &mut notes)?);
+    if prints {
+        let untouched = understand(&[], &mut vec![])?;
+        return Ok(Action::Print(print::page(&given, &settings, &untouched)?));
+    }
+    Ok(if checks {
+        Action::Check { settings, notes }
+    } else {
+        Action::Run { settings, notes }
     })
+}
+
+/// What is asked about the program itself.
+fn information(asks: impl Fn(&str) -> bool) -> Option<String> {
+    if asks("help") {
+        let help = flags::command().render_help().to_string();
+        Some(help.trim_end().into())
+    } else if asks("version") {
+        Some(VERSION_LINE.into())
+    } else if asks("license") {
+        Some(format!("{VERSION_LINE}\n\n{LICENSE}"))
+    } else {
+        None
+    }
+}
+
+/// The settings that the flags ask for.
+fn understand(given: &[Given], notes: &mut Vec<String>) -> Result<Settings, Failure> {
+    let mut reader = Reader {
+        given,
+        settings: Settings::default(),
+        notes,
+    };
+    match reader.read() {
+        Ok(()) => Ok(reader.settings),
+        Err(failure) => Err(given::blame(given, failure)),
+    }
 }
 
 /// A mistake in the value of one option.
@@ -144,46 +189,58 @@ fn unguarded(settings: &Settings, flag: &str) -> Failure {
     ))
 }
 
-/// Flags of features that memcached has and this does not, yet.
-fn refuse_unsupported(matches: &ArgMatches) -> Result<(), Failure> {
-    for (id, short, what) in flags::UNSUPPORTED {
-        if matches.contains_id(id)
-            && matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
-        {
-            return Err(conflict(format!("-{short}: {what} is not supported yet")));
-        }
-    }
-    Ok(())
-}
-
 /// Fills in the settings, flag by flag.
 struct Reader<'a> {
-    matches: &'a ArgMatches,
+    given: &'a [Given],
     settings: Settings,
-    notes: Vec<String>,
+    notes: &'a mut Vec<String>,
 }
 
-impl Reader<'_> {
-    /// The last value given, as with `getopt`.
-    fn value(&self, id: &str) -> Option<&str> {
-        self.matches
-            .get_many::<String>(id)?
-            .next_back()
-            .map(String::as_str)
+impl<'a> Reader<'a> {
+    fn read(&mut self) -> Result<(), Failure> {
+        self.refuse_unsupported()?;
+        self.network()?;
+        self.process()?;
+        self.store()?;
+        self.extended()
     }
 
-    fn path(&self, id: &str) -> Option<PathBuf> {
+    /// Flags of features that memcached has and this does not, yet.
+    fn refuse_unsupported(&self) -> Result<(), Failure> {
+        let mut unsupported = flags::UNSUPPORTED.iter();
+        match unsupported.find(|(id, _, _)| self.is_set(id)) {
+            Some((_, short, what)) => {
+                Err(conflict(format!("-{short}: {what} is not supported yet")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn all(&self, id: &'static str) -> impl DoubleEndedIterator<Item = &'a Given> + use<'a> {
+        self.given.iter().filter(move |given| given.id == id)
+    }
+
+    fn values(&self, id: &'static str) -> impl DoubleEndedIterator<Item = &'a str> + use<'a> {
+        self.all(id).filter_map(|given| given.value.as_deref())
+    }
+
+    /// The last value given, as with `getopt`.
+    fn value(&self, id: &'static str) -> Option<&'a str> {
+        self.values(id).next_back()
+    }
+
+    fn path(&self, id: &'static str) -> Option<PathBuf> {
         self.value(id).map(PathBuf::from)
     }
 
-    fn is_set(&self, id: &str) -> bool {
-        self.matches.get_flag(id)
+    fn is_set(&self, id: &'static str) -> bool {
+        self.all(id).next().is_some()
     }
 
     /// A number within `range`, or why not.
     fn number(
         &self,
-        id: &str,
+        id: &'static str,
         flag: &str,
         range: RangeInclusive<u64>,
     ) -> Result<Option<u64>, Failure> {
@@ -202,15 +259,7 @@ impl Reader<'_> {
             self.settings.unix_mask =
                 mask.ok_or_else(|| bad(format!("-a {text}: not an octal mode such as 700")))?;
         }
-        for value in self
-            .matches
-            .get_many::<String>("listen")
-            .into_iter()
-            .flatten()
-        {
-            ListenSpec::parse_list(value).map_err(|why| conflict(format!("-l {why}")))?;
-            self.settings.listen.push(value.clone());
-        }
+        self.settings.listen = self.values("listen").map(str::to_string).collect();
         if self.settings.unix_socket.is_some() && !self.settings.listen.is_empty() {
             self.notes.push("-l has no effect beside -s".into());
         }
@@ -295,7 +344,7 @@ impl Reader<'_> {
             self.settings.prefix_delimiter = first.ok_or_else(|| bad("-D: needs a character"))?;
             self.settings.detail_enabled = true;
         }
-        self.settings.verbosity = self.matches.get_count("verbose");
+        self.settings.verbosity = u8::try_from(self.all("verbose").count()).unwrap_or(u8::MAX);
         self.settings.user = self.value("user").map(str::to_string);
         self.settings.pid_file = self.path("pidfile");
         self.settings.daemonize = self.is_set("daemon");
@@ -368,13 +417,8 @@ impl Reader<'_> {
 
     fn extended(&mut self) -> Result<(), Failure> {
         let mut without_effect = vec![];
-        for list in self
-            .matches
-            .get_many::<String>("extended")
-            .into_iter()
-            .flatten()
-        {
-            extended::apply(&mut self.settings, list, &mut without_effect)?;
+        for suboption in self.values("extended") {
+            extended::apply(&mut self.settings, suboption, &mut without_effect)?;
         }
         let shown = &self.settings.shown;
         if shown.hot_lru_pct + shown.warm_lru_pct > 80 {
@@ -438,6 +482,18 @@ fn parse_size(text: &str, unit: u64) -> Option<u64> {
         _ => (text, unit),
     };
     digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// A size in the largest unit that it is a multiple of, as [`parse_size`] reads it.
+fn show_size(bytes: u64) -> String {
+    let units = [(30, "g"), (20, "m"), (10, "k")];
+    let unit = units
+        .iter()
+        .find(|(bits, _)| bytes.is_multiple_of(1 << bits));
+    match unit {
+        Some((bits, letter)) => format!("{}{letter}", bytes >> bits),
+        None => bytes.to_string(),
+    }
 }
 
 /// So many percent of what the container or the machine has.

@@ -34,6 +34,7 @@ fn command(line: &str) -> Command {
     let mut command = Command::new(BINARY);
     command.args(line.split(' ').filter(|word| !word.is_empty()));
     command
+        .env_remove("NUTHATCH_OPTIONS")
         .env_remove("MEMCACHED_PORT_FILENAME")
         .env_remove("MEMCACHED_SASL_PWDB")
         .env_remove("NOTIFY_SOCKET")

@@ -1,6 +1,6 @@
 //! The suboptions of `-o`: one table, from name to what it sets.
 
-use super::{bad, conflict, parse_number, parse_size};
+use super::{bad, conflict, parse_number, parse_size, show_size};
 use crate::base::settings::{Automove, EvictionPolicy, Settings, UDP_REPLY_LEN};
 use crate::server::Failure;
 use std::ops::RangeInclusive;
@@ -236,6 +236,23 @@ pub(super) fn apply<'a>(
         }
     }
     Ok(())
+}
+
+/// What the suboptions that do something come to, as one would write them.
+pub(super) fn effective(settings: &Settings) -> Vec<String> {
+    let switch = |name: &str, is_on| format!("{}{name}", if is_on { "" } else { "no_" });
+    let store = &settings.store;
+    vec![
+        switch("maxconns_fast", settings.connections_refuse),
+        format!("idle_timeout={}", settings.idle_timeout_s),
+        format!("progress_timeout={}", settings.progress_timeout_s),
+        format!("conn_memory={}", show_size(settings.conn_memory_limit())),
+        format!("udp_reply_max={}", settings.udp_reply_max),
+        format!("eviction={}", store.policy.name()),
+        switch("slab_reassign", store.reassign),
+        format!("slab_automove={}", store.automove.level()),
+        format!("slab_automove_window={}", store.automove_window_s),
+    ]
 }
 
 fn find(table: &'static [(&'static str, Apply)], name: &str) -> Option<&'static Apply> {

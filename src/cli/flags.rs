@@ -41,7 +41,11 @@ Suboptions of -o, in comma lists, repeatable:
                         pages that are free this long go to the pool [10]
   modern, no_modern     memcached's sets of defaults
 memcached's suboptions about chunks, LRU lists and hash tables are accepted, shown by
-`stats settings`, and have no effect.";
+`stats settings`, and have no effect.
+
+Flags are taken from the command line, then from the environment variable NUTHATCH_OPTIONS,
+then from the file of --config: the first place that has a flag decides. In the file a line
+holds flags as above, # begins a comment, and a line that begins with -d or -h is skipped.";
 
 /// The whole command line.
 pub(super) fn command() -> Command {
@@ -64,6 +68,20 @@ pub(super) fn command() -> Command {
         command = command.args(group);
     }
     command.args(unsupported())
+}
+
+/// Whether a flag is about the command, and no setting.
+pub(super) fn is_about_the_command(flag: &Arg) -> bool {
+    flag.get_help_heading() == Some(OTHER) || flag.get_id() == "config"
+}
+
+/// The letter of the flag with this long name.
+pub(super) fn letter(id: &str) -> Option<char> {
+    let command = command();
+    let mut arguments = command.get_arguments();
+    arguments
+        .find(|argument| argument.get_id() == id)?
+        .get_short()
 }
 
 fn network() -> Vec<Arg> {
@@ -199,7 +217,13 @@ fn logins() -> Vec<Arg> {
 }
 
 fn process() -> Vec<Arg> {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("path")
+        .action(ArgAction::Append)
+        .help("file with flags, such as memcached.conf of Debian");
     vec![
+        config,
         switch("daemon", 'd', "run in the background"),
         value("pidfile", 'P', "path", "where to write the process id"),
         value(
@@ -258,6 +282,8 @@ fn commands() -> Vec<Arg> {
 
 fn information() -> Vec<Arg> {
     vec![
+        long_switch("print-config", "print all settings and where they are from"),
+        long_switch("check", "tell whether the server could start, and exit"),
         switch("help", 'h', "print this"),
         switch("license", 'i', "print the license"),
         switch("version", 'V', "print the version"),
@@ -279,8 +305,11 @@ fn unsupported() -> Vec<Arg> {
 
 /// A flag without a value; like `getopt`, it may be repeated.
 fn switch(id: &'static str, short: char, help: &'static str) -> Arg {
+    long_switch(id, help).short(short)
+}
+
+fn long_switch(id: &'static str, help: &'static str) -> Arg {
     Arg::new(id)
-        .short(short)
         .long(id)
         .action(ArgAction::SetTrue)
         .overrides_with(id)

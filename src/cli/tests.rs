@@ -1,18 +1,22 @@
 //! Argument lists and what becomes of them.
 
-use super::{Action, VERSION_LINE, parse};
+use super::{Action, VERSION_LINE, file, parse};
 use crate::base::services::Services;
 use crate::base::settings::{Automove, EvictionPolicy, Settings};
 use crate::server::Failure;
+use proptest::prelude::*;
+use std::env;
 use std::ffi::OsString;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
 
 fn parse_line(line: &str) -> Result<Action, Failure> {
     let words = line
         .split(' ')
         .filter(|word| !word.is_empty())
         .map(OsString::from);
-    parse([OsString::from("nuthatch")].into_iter().chain(words))
+    parse([OsString::from("nuthatch")].into_iter().chain(words), None)
 }
 
 fn settings(line: &str) -> Settings {
@@ -349,4 +353,304 @@ fn version_and_licence_are_printed() {
     assert_eq!(printed("-V"), VERSION_LINE);
     assert_eq!(printed("--version"), VERSION_LINE);
     assert!(printed("-i").contains("Apache"));
+}
+
+/// A configuration file, and what else is given beside it.
+struct Places {
+    path: PathBuf,
+    options: Option<OsString>,
+    line: Vec<OsString>,
+}
+
+impl Places {
+    fn new(name: &str, text: &str, options: &str, line: &str) -> Self {
+        let path = env::temp_dir().join(format!("nuthatch-{name}-{}.conf", process::id()));
+        fs::write(&path, text).unwrap();
+        Self {
+            path,
+            options: Some(options.into()),
+            line: line.split_whitespace().map(OsString::from).collect(),
+        }
+    }
+
+    fn parse(&self) -> Result<Action, Failure> {
+        self.parse_with(&[])
+    }
+
+    fn parse_with(&self, more: &[&str]) -> Result<Action, Failure> {
+        let config = [
+            "nuthatch".into(),
+            "--config".into(),
+            self.path.clone().into(),
+        ];
+        let words = config.into_iter().chain(self.line.clone());
+        let words = words.chain(more.iter().map(OsString::from));
+        parse(words, self.options.clone())
+    }
+
+    fn settings(&self) -> Settings {
+        match self.parse() {
+            Ok(Action::Run { settings, .. }) => *settings,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The complaint, behind the path of the file.
+    fn complaint(&self) -> (u8, String) {
+        let failure = self.parse().expect_err("it is refused");
+        let path = self.path.display().to_string();
+        (failure.code, failure.message.replace(&path, "FILE"))
+    }
+
+    fn page(&self) -> String {
+        match self.parse_with(&["--print-config"]) {
+            Ok(Action::Print(text)) => text.replace(&self.path.display().to_string(), "FILE"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+#[test]
+fn the_command_line_wins_over_the_environment_and_that_over_the_file() {
+    let file = "-m 100\n-c 100 -t 1\n-l 127.0.0.1\n-l ::1\n-vv\n-o idle_timeout=1,eviction=lru\n";
+    let given = Places::new(
+        "wins",
+        file,
+        "-c 200 -t 2 -l 127.0.0.2 -o idle_timeout=2,no_maxconns_fast",
+        "-t 3 -v -o progress_timeout=3,eviction=lfu",
+    );
+    let given = given.settings();
+    assert_eq!(given.store.memory_limit, 100 << 20);
+    assert_eq!((given.connections_max, given.threads), (200, 3));
+    assert_eq!(given.listen, ["127.0.0.2"]);
+    assert_eq!(given.verbosity, 1);
+    assert_eq!((given.idle_timeout_s, given.progress_timeout_s), (2, 3));
+    assert_eq!(given.store.policy, EvictionPolicy::Lfu);
+    assert!(!given.connections_refuse);
+}
+
+#[test]
+fn the_environment_may_name_the_file() {
+    let given = Places::new("named", "-c 5", "", "");
+    let options = format!("--config={}", given.path.display());
+    match parse(["nuthatch".into()], Some(options.into())) {
+        Ok(Action::Run { settings, .. }) => assert_eq!(settings.connections_max, 5),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_like_debians_is_read_as_it_is() {
+    let text = "# settings\n\n-d\n\nlogfile /var/log/memcached.log\n# -v\n-m 64\n-p 11211\n\
+        -u memcache\n-l 127.0.0.1\n# -c 1024\n# -k\n-P /var/run/memcached/memcached.pid\n";
+    let places = Places::new("debian", text, "", "");
+    let Ok(Action::Run { settings, notes }) = places.parse() else {
+        panic!("refused");
+    };
+    assert!(!settings.daemonize && !settings.lock_memory);
+    assert_eq!(settings.user.as_deref(), Some("memcache"));
+    assert_eq!(settings.listen, ["127.0.0.1"]);
+    let pid_file = settings.pid_file.unwrap();
+    assert_eq!(pid_file, Path::new("/var/run/memcached/memcached.pid"));
+    let path = places.path.display();
+    let expected = "line 5: logfile: has no effect, the log goes to standard error";
+    assert_eq!(notes, [format!("{path}, {expected}")]);
+}
+
+#[test]
+fn a_mistake_elsewhere_is_told_with_its_place() {
+    let of_file = |text: &str| Places::new("mistakes", text, "", "").complaint();
+    let table = [
+        ("-m 64\n-t 0", 1, "FILE, line 2: -t 0: must be at least 1"),
+        ("-t x\n-v", 1, "FILE, line 1: -t x: not a number"),
+        (
+            "\n\n-Q",
+            1,
+            "FILE, line 3: -Q: unknown option; -h lists them all",
+        ),
+        ("-m 64 -m", 1, "FILE, line 1: --memory-limit: needs a value"),
+        (
+            "-v 64",
+            1,
+            "FILE, line 1: 64: unknown option; -h lists them all",
+        ),
+        (
+            "-l a:b\n-l c",
+            64,
+            "FILE, line 1: -l \"a:b\" is not an address",
+        ),
+        (
+            "-o foo\n-o modern",
+            1,
+            "FILE, line 1: Illegal suboption \"foo\"",
+        ),
+        ("-Z\n-v", 64, "FILE, line 1: -Z: TLS is not supported yet"),
+        ("-S\n-v", 64, "FILE, line 1: -S: who may log in?"),
+        ("-I 33m\n-v", 64, "FILE, line 1: -I 33m: more than half"),
+        (
+            "-v\nport 5",
+            1,
+            "FILE, line 2: port: a line begins with a flag",
+        ),
+        ("-s '/run", 1, "FILE, line 1: a quote is not closed"),
+        (
+            "-v\n--config=/x",
+            64,
+            "FILE, line 2: --config: only for the command line",
+        ),
+        (
+            "--help",
+            64,
+            "FILE, line 1: --help: only for the command line",
+        ),
+        (
+            "--check",
+            64,
+            "FILE, line 1: --check: only for the command line",
+        ),
+        (
+            "-Y u\n-l proto[binary]:a\n-l b",
+            64,
+            "FILE, line 2: -l proto[binary]:a: with -Y alone",
+        ),
+        (
+            "-o hot_lru_pct=60,idle_timeout=1\n-o warm_lru_pct=60",
+            64,
+            "FILE, line 2: -o hot_lru_pct, warm_lru_pct: together",
+        ),
+    ];
+    for (text, code, message) in table {
+        let (found_code, found) = of_file(text);
+        assert!(found.starts_with(message), "{text}: {found}");
+        assert_eq!(found_code, code, "{text}");
+    }
+    let of_options = |options: &str| Places::new("options", "", options, "").complaint();
+    assert_eq!(
+        of_options("-t 0"),
+        (1, "NUTHATCH_OPTIONS: -t 0: must be at least 1".into())
+    );
+    assert_eq!(of_options("-V").0, 64);
+    let failure = failure("--config /no/such/file");
+    assert!(
+        failure.message.starts_with("--config /no/such/file: "),
+        "{failure}"
+    );
+    assert_eq!(failure.code, 1);
+}
+
+#[test]
+fn the_printed_settings_tell_where_they_are_from() {
+    let page = Places::new("page", "-m 100\n-l '::1'\n-P '/a b'", "-c 9", "-Y /u -v").page();
+    let line = |start: &str| {
+        let mut lines = page.lines();
+        let found = lines.find(|line| line.starts_with(start));
+        found
+            .unwrap_or_else(|| panic!("{start}: {page}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(line("--mem"), "--memory-limit=100 # FILE, line 1");
+    assert_eq!(line("--listen"), "--listen=::1 # FILE, line 2");
+    assert_eq!(line("--pidfile"), "--pidfile='/a b' # FILE, line 3");
+    assert_eq!(line("--conn-limit"), "--conn-limit=9 # NUTHATCH_OPTIONS");
+    assert_eq!(line("--verbose"), "--verbose # command line");
+    assert_eq!(line("# --port"), "# --port=11211 # default");
+    assert_eq!(
+        line("# --prot"),
+        "# --protocol=ascii # follows from the others"
+    );
+    assert_eq!(line("# --lock"), "# --lock-memory # not set");
+    assert_eq!(
+        line("# --extended=idle"),
+        "# --extended=idle_timeout=0 # default"
+    );
+    for absent in ["config", "help", "enable-ssl"] {
+        assert!(!page.contains(&format!("--{absent}")), "{page}");
+    }
+    let two_lines = Places::new("two-lines", "", "-s 'a\nb'", "");
+    let failure = two_lines.parse_with(&["--print-config"]).unwrap_err();
+    assert!(
+        failure
+            .message
+            .starts_with("--unix-socket: a value of several lines")
+    );
+}
+
+/// Flags of each kind, among them values that need quotes and suboptions that undo others.
+const MANY: [&[&str]; 42] = [
+    &["-p", "-1"],
+    &["-U", "5"],
+    &["-s", "/run/it's a # socket"],
+    &["-a", "755"],
+    &["-l", "127.0.0.1,::1"],
+    &["-l", "*:5"],
+    &["-b", "9"],
+    &["-B", "ascii"],
+    &["-m", "100m"],
+    &["-m", "50%"],
+    &["-I", "512k"],
+    &["-M"],
+    &["-k"],
+    &["-L"],
+    &["-f", "1.5"],
+    &["-n", "64"],
+    &["-t", "3"],
+    &["-t", "4"],
+    &["-c", "77"],
+    &["-R", "9"],
+    &["-o", "no_modern,idle_timeout=5"],
+    &["-o", "idle_timeout=7,slab_automove,hash_algorithm=xxh3"],
+    &["-o", "hash_algorithm=murmur3,modern"],
+    &["-o", "no_slab_automove,slab_reassign,temporary_ttl=9"],
+    &["-Y", "/a \\ b"],
+    &["-S"],
+    &["-d"],
+    &["-P", "$HOME/`x`"],
+    &["-u", "\u{e4}\tx"],
+    &["-r"],
+    &["-v"],
+    &["-vv"],
+    &["-A"],
+    &["-C"],
+    &["-F"],
+    &["-X"],
+    &["-W"],
+    &["-D", "#"],
+    &["-D", "\""],
+    &["-D", " "],
+    &["-D", "'"],
+    &["-D", "\\"],
+];
+
+proptest! {
+    #[test]
+    fn printed_settings_read_back_are_the_same(
+        chosen in prop::collection::vec((prop::sample::select(&MANY[..]), 0..3_usize), 0..12)
+    ) {
+        let place = |wanted: usize| -> Vec<&[&str]> {
+            let here = chosen.iter().filter(|(_, place)| *place == wanted);
+            here.map(|(words, _)| *words).collect()
+        };
+        let quoted = |words: &[&str]| -> String {
+            let words: Vec<_> = words.iter().map(|word| file::quote(word).unwrap()).collect();
+            words.join(" ")
+        };
+        let lines: Vec<String> = place(0).into_iter().map(quoted).collect();
+        let mut places = Places::new("back", &lines.join("\n"), &quoted(&place(1).concat()), "");
+        places.line = place(2).concat().into_iter().map(OsString::from).collect();
+        // Some go ill together.
+        if places.parse().is_ok() {
+            let before = format!("{:?}", places.settings());
+            fs::write(&places.path, places.page()).unwrap();
+            (places.options, places.line) = (None, vec![]);
+            prop_assert_eq!(before, format!("{:?}", places.settings()));
+        }
+    }
 }

@@ -10,9 +10,10 @@ use crate::server::listener::{bind_all, write_port_file};
 use crate::server::logging;
 use crate::server::logins;
 use crate::server::os::{self, Background, Detached};
-use crate::server::{Control, Server};
+use crate::server::{Control, Endpoint, ListenSpec, Server};
 use crate::stats::{Adjusted, Sink, report_settings};
 use log::{Level, debug, info, log_enabled, warn};
+use nix::unistd::User;
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -27,7 +28,7 @@ use std::thread;
 const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
 
 /// Who root becomes when `-u` names nobody.
-const DEFAULT_USER: &str = "nobody";
+pub const DEFAULT_USER: &str = "nobody";
 
 /// Descriptors beyond one per client: standard streams, listeners, logs, refused clients on their
 /// way out, and what libraries open for a moment.
@@ -98,6 +99,56 @@ pub fn run(settings: Settings) -> Result<(), Failure> {
     result
 }
 
+/// Finds what would prevent the start, as far as that can be known without root's rights and
+/// without opening sockets: whether the user exists, and whether files and folders can be used.
+///
+/// # Errors
+/// What is wrong, with the exit code that the start would have.
+pub fn check(settings: &Settings) -> Result<(), Failure> {
+    let becomes = os::is_root().then_some(DEFAULT_USER);
+    if let Some(name) = settings.user.as_deref().or(becomes) {
+        find_user(name)?;
+    }
+    logins::load(settings)?;
+    if let Some(path) = &settings.unix_socket {
+        check_folder("-s ", path)?;
+    }
+    let lists = settings
+        .listen
+        .iter()
+        .map(|list| ListenSpec::parse_list(list));
+    for spec in lists.flatten().flatten() {
+        if let Endpoint::Unix(path) = spec.endpoint {
+            check_folder("-l unix:", &path)?;
+        }
+    }
+    if let Some(path) = &settings.pid_file {
+        // It would start without.
+        check_folder("-P ", path).unwrap_or_else(|failure| warn!("{failure}"));
+    }
+    Ok(())
+}
+
+/// A file can be made only in a folder that is there.
+fn check_folder(flag: &str, path: &Path) -> Result<(), Failure> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::read_dir(folder)
+        .map(|_| ())
+        .or_else(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Ok(()), // It may be there to write and not to list.
+            _ => Err(Failure::os(&format!("{flag}{}", path.display()), &error)),
+        })
+}
+
+fn find_user(name: &str) -> Result<User, Failure> {
+    os::find_user(name)
+        .map_err(|error| Failure::os(&format!("-u {name}: cannot look the user up"), &error))?
+        .ok_or_else(|| Failure::new(EXIT_NO_USER, format!("-u {name}: no such user")))
+}
+
 /// Tells the settings one by one, under the names and in the order of `stats settings`.
 fn tell_settings(settings: &Settings) {
     struct SettingLines;
@@ -160,9 +211,7 @@ fn drop_root(name: Option<&str>) -> Result<(), Failure> {
         return Ok(()); // -u is for root; memcached ignores it otherwise.
     }
     let wanted = name.unwrap_or(DEFAULT_USER);
-    let user = os::find_user(wanted)
-        .map_err(|error| Failure::os(&format!("-u {wanted}: cannot look the user up"), &error))?
-        .ok_or_else(|| Failure::new(EXIT_NO_USER, format!("-u {wanted}: no such user")))?;
+    let user = find_user(wanted)?;
     if user.uid.is_root() {
         return Ok(());
     }
