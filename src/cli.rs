@@ -16,6 +16,7 @@ mod flags;
 mod given;
 mod print;
 
+pub use flags::command;
 pub use given::OPTIONS_VARIABLE;
 
 use self::given::Given;

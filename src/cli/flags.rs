@@ -1,10 +1,10 @@
 //! The flags themselves: letters, long names, one line of help each.
 
 use super::VERSION_LINE;
-use clap::{Arg, ArgAction, Command};
+use clap::{Arg, ArgAction, Command, ValueHint};
 
 /// Flags of features that are not there yet: id, letter and what is missing. They parse, so that
-/// the answer can be plain, and are hidden: tools read `-h` to learn what a server can do.
+/// the answer can be plain, and are not shown: tools read `-h` to learn what a server can do.
 pub(super) const UNSUPPORTED: [(&str, char, &str); 3] = [
     ("enable-ssl", 'Z', "TLS"),
     ("memory-file", 'e', "keeping the cache in a file"),
@@ -30,7 +30,8 @@ Suboptions of -o, in comma lists, repeatable:
   watcher_logbuf_size=<KiB>, worker_logbuf_size=<KiB>
                         lines that wait for one watcher, events of one thread that
                         wait to become lines; more are dropped [256, 64]
-  udp_reply_max=<bytes> longest reply over UDP, up to 32768 [1392: one datagram]
+  udp_reply_max=<bytes>
+                        longest reply over UDP, up to 32768 [1392: one datagram]
   [no_]lru_crawler      look for expired items in the background [on]
   lru_crawler_sleep=<us>
                         pause for every 1000 chunks that it looks at [100]
@@ -47,9 +48,11 @@ Flags are taken from the command line, then from the environment variable NUTHAT
 then from the file of --config: the first place that has a flag decides. In the file a line
 holds flags as above, # begins a comment, and a line that begins with -d or -h is skipped.";
 
-/// The whole command line.
-pub(super) fn command() -> Command {
+/// The flags that there are. Help, man page and completions are made from this.
+#[must_use]
+pub fn command() -> Command {
     let mut command = Command::new("nuthatch")
+        .about("A memcached-compatible, multithreaded cache daemon")
         .disable_help_flag(true)
         .disable_version_flag(true)
         .infer_long_args(true)
@@ -67,7 +70,12 @@ pub(super) fn command() -> Command {
     ] {
         command = command.args(group);
     }
-    command.args(unsupported())
+    command
+}
+
+/// The flags that are understood, if only to refuse them.
+pub(super) fn grammar() -> Command {
+    command().args(unsupported())
 }
 
 /// Whether a flag is about the command, and no setting.
@@ -77,7 +85,7 @@ pub(super) fn is_about_the_command(flag: &Arg) -> bool {
 
 /// The letter of the flag with this long name.
 pub(super) fn letter(id: &str) -> Option<char> {
-    let command = command();
+    let command = grammar();
     let mut arguments = command.get_arguments();
     arguments
         .find(|argument| argument.get_id() == id)?
@@ -221,6 +229,7 @@ fn process() -> Vec<Arg> {
         .long("config")
         .value_name("path")
         .action(ArgAction::Append)
+        .value_hint(ValueHint::FilePath)
         .help("file with flags, such as memcached.conf of Debian");
     vec![
         config,
@@ -297,8 +306,8 @@ fn unsupported() -> Vec<Arg> {
     UNSUPPORTED
         .into_iter()
         .map(|(id, short, _)| match short {
-            'Z' => switch(id, short, "").hide(true),
-            _ => value(id, short, "value", "").hide(true),
+            'Z' => switch(id, short, ""),
+            _ => value(id, short, "value", ""),
         })
         .collect()
 }
@@ -318,11 +327,17 @@ fn long_switch(id: &'static str, help: &'static str) -> Arg {
 
 /// A flag with a value. Whatever follows it is the value, even if it looks like a flag (`-p -1`).
 fn value(id: &'static str, short: char, name: &'static str, help: &'static str) -> Arg {
+    let hint = match name {
+        "path" => ValueHint::FilePath,
+        _ if id == "user" => ValueHint::Username,
+        _ => ValueHint::Unknown,
+    };
     Arg::new(id)
         .short(short)
         .long(id)
         .value_name(name)
         .action(ArgAction::Append)
         .allow_hyphen_values(true)
+        .value_hint(hint)
         .help(help)
 }

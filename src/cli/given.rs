@@ -179,7 +179,7 @@ fn read_elsewhere(
 
 /// Splits words into flags. What can be judged by itself is judged here, where it stands.
 fn read(words: impl IntoIterator<Item = OsString>, origin: &Origin) -> Result<Vec<Given>, Failure> {
-    let mut command = flags::command();
+    let mut command = flags::grammar();
     let matches = command
         .try_get_matches_from_mut(words)
         .map_err(|error| origin.blame(usage_failure(&error)))?;

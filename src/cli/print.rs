@@ -27,7 +27,7 @@ pub(super) fn page(
     let command = flags::command();
     let shown = command
         .get_arguments()
-        .filter(|flag| !flag.is_hide_set() && !flags::is_about_the_command(flag));
+        .filter(|flag| !flags::is_about_the_command(flag));
     for id in shown.map(|flag| flag.get_id().as_str()) {
         for given in in_effect(given, id) {
             add(&mut page, &line(given)?, &given.origin.to_string());

@@ -413,6 +413,10 @@ fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> 
 }
 
 #[cfg(test)]
+#[path = "../../../../tests/support/papers.rs"]
+mod papers;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -428,6 +432,11 @@ mod tests {
             Ok(Action::Run { plan, .. }) => *plan,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn the_papers_are_those_that_the_options_make() {
+        papers::compare(&command(), &[]);
     }
 
     #[test]
