@@ -26,6 +26,7 @@ const MEMLIMIT_MIN_MB: u32 = 8;
 const MEMLIMIT_MAX_MB: u32 = 1_000_000_000;
 
 /// Answers `stats` and its groups.
+#[inline(never)]
 pub(super) fn stats(call: &mut Call<'_, '_>, request: StatsRequest) -> Step {
     match request {
         StatsRequest::Reset
@@ -82,6 +83,7 @@ fn detail(call: &mut Call<'_, '_>, request: DetailRequest) -> Step {
 }
 
 /// Answers `watch`, and has the client told from then on.
+#[inline(never)]
 pub(super) fn watch(call: &mut Call<'_, '_>, topics: Result<Topics, ErrorLine>) -> Step {
     match subscribe(call, topics) {
         Ok(subscription) => {
@@ -113,6 +115,7 @@ fn subscribe(
 }
 
 /// Runs any other command for operators.
+#[inline(never)]
 pub(super) fn run(call: &mut Call<'_, '_>, request: AdminRequest<'_>, noreply: bool) -> Step {
     let settings = &call.shared().settings;
     let done = match request {

@@ -72,6 +72,7 @@ fn reject(call: &mut Call<'_, '_>, rejection: &PacketRejection) -> Step {
     }
 }
 
+#[inline]
 fn execute(call: &mut Call<'_, '_>, login: &mut LoginState, request: &PacketRequest<'_>) -> Step {
     let (context, out) = (&mut *call.context, &mut *call.out);
     let reply = request.reply;
@@ -407,6 +408,7 @@ fn run_flush(
     push_success(request, 0, out);
 }
 
+#[inline(never)]
 fn run_stat(
     context: &Context<'_>,
     (reply, asked): (Reply, Option<StatsRequest>),
@@ -454,6 +456,7 @@ fn run_detail(shared: &Shared, request: DetailRequest, packets: &mut StatPackets
     Status::Success
 }
 
+#[inline(never)]
 fn run_login(
     context: &Context<'_>,
     login: &mut LoginState,

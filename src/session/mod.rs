@@ -206,7 +206,7 @@ impl Session {
     }
 
     /// Goes on from where the conversation stands; why the call ends here, if it does.
-    #[inline]
+    #[inline(always)] // Once in `advance`: a call of its own is 2 % of a get.
     fn step(&mut self, call: &mut Call<'_, '_>) -> Option<Progress> {
         let step = self.resume(call);
         self.state = step.state;
@@ -366,6 +366,7 @@ impl Session {
 }
 
 /// Goes on with a reply that is produced piece by piece.
+#[inline(never)]
 fn pull(call: &mut Call<'_, '_>, mut stream: Box<Stream>) -> Step {
     if stream.is_endless() {
         call.at = call.input.len(); // Whoever listens has nothing to say.
