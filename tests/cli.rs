@@ -5,9 +5,12 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "support/binary.rs"]
+mod binary;
 #[path = "support/scratch.rs"]
 mod scratch;
 
+use binary::{PATIENCE, program};
 use scratch::Scratch;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write, pipe};
@@ -20,25 +23,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_nuthatch");
 const FIRST_LINE: &str = concat!(
     "nuthatch ",
     env!("CARGO_PKG_VERSION"),
     " (memcached 1.6.45 compatible)"
 );
 
-/// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 fn command(line: &str) -> Command {
-    let mut command = Command::new(BINARY);
+    let mut command = program();
     command.args(line.split(' ').filter(|word| !word.is_empty()));
-    command
-        .env_remove("NUTHATCH_OPTIONS")
-        .env_remove("MEMCACHED_PORT_FILENAME")
-        .env_remove("MEMCACHED_SASL_PWDB")
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("JOURNAL_STREAM");
     command
 }
 

@@ -5,31 +5,26 @@
     reason = "a test that cannot go on should say where"
 )]
 
+#[path = "support/binary.rs"]
+mod binary;
 #[path = "support/scratch.rs"]
 mod scratch;
 
+use binary::{PATIENCE, program};
 use scratch::Scratch;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_nuthatch");
+use std::time::Instant;
 
 /// Debian's own file, which its package of memcached leaves there.
 const DEBIANS: &str = "/usr/share/memcached/memcached.conf.default";
 
 fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(BINARY);
-    command
-        .args(words)
-        .stdin(Stdio::null())
-        .env_remove("NUTHATCH_OPTIONS")
-        .env_remove("MEMCACHED_PORT_FILENAME")
-        .env_remove("MEMCACHED_SASL_PWDB")
-        .env_remove("NOTIFY_SOCKET")
-        .env_remove("JOURNAL_STREAM");
+    let mut command = program();
+    command.args(words).stdin(Stdio::null());
     command
 }
 
@@ -61,12 +56,15 @@ fn a_server_runs_with_what_its_file_and_the_environment_say() {
         .spawn()
         .unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let deadline = Instant::now() + PATIENCE;
     let mut stream = loop {
         match UnixStream::connect(&*socket) {
             Ok(stream) => break stream,
             Err(_) => assert_eq!(child.try_wait().unwrap(), None, "{:?}", said.next()),
         }
+        assert!(Instant::now() < deadline, "it does not listen");
     };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(b"stats settings\r\nshutdown\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();
